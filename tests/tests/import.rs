@@ -160,7 +160,7 @@ fn a_plan_shows_reasons_and_values() {
         assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
     let json = provost(&node, &["--json", "import", &renamed, "--dry-run"]).unwrap();
-    for text in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
+    for text in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/2\"", "\"Tremblay\""] {
         assert!(json.out.contains(text), "no '{text}' in {}", json.out);
     }
     assert!(!json.out.contains("secret of"), "{}", json.out);

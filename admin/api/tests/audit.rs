@@ -43,6 +43,14 @@ impl AuditLog for TokenLog {
     fn newest(&self, _: Option<&str>, _: Option<u64>, _: usize) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
+
+    fn oldest(&self, _: Option<&str>, _: u64, _: usize) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn subjects_of(&self, _: &str, _: usize) -> LogFuture<'_, Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 #[tokio::test]
@@ -84,6 +92,14 @@ impl AuditLog for FullLog {
     }
 
     fn newest(&self, _: Option<&str>, _: Option<u64>, _: usize) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn oldest(&self, _: Option<&str>, _: u64, _: usize) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn subjects_of(&self, _: &str, _: usize) -> LogFuture<'_, Vec<String>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }

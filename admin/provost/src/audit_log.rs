@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use provost_provision::{AUDIT_RECORD_OCTETS_MAX, Audit, AuditLog, AuditRecord};
 use provost_store::{
-    ChangeCondition, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, StateChange, StateError, StateLog, StateSpace,
+    ChangeCondition, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, StateChange, StateError, StateLog, StateSpace,
     StateStore, WhenFull,
 };
 
@@ -20,10 +20,14 @@ const FILE: &str = "audit.jsonl";
 const DONE: &str = "done";
 /// Maximum number of lines that one transaction migrates: one of its changes is the record of the progress.
 const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
+/// Maximum number of entries that are read to find the subjects of one address.
+const ADDRESS_ENTRIES_MAX: usize = 1000;
 /// Longest line that is read, with its line end; no version wrote a longer one.
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
 
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
+/// Finds records by an address: the subject of an entry is the address, its value the subject of the record.
+static AUDIT_ADDRESSES: StateLog = StateLog { name: "audit-address", octets_max: STATE_KEY_OCTETS_MAX };
 static MIGRATION: StateSpace =
     StateSpace { name: "audit-file", records_max: 1, octets_max: 32, when_full: WhenFull::Refuse };
 
@@ -35,9 +39,9 @@ struct StateAudit {
 
 impl AuditLog for StateAudit {
     fn append(&self, record: &AuditRecord) -> LogFuture<'_, ()> {
-        let change = encode(record);
+        let changes = encode_with_addresses(record);
         Box::pin(async move {
-            let made = self.state.change(vec![change?], Timestamp::now()).await;
+            let made = self.state.change(changes?, Timestamp::now()).await;
             made.map(drop).map_err(io::Error::other)
         })
     }
@@ -52,9 +56,47 @@ impl AuditLog for StateAudit {
         Box::pin(async move {
             let entries =
                 self.state.entries(&AUDIT, subject.as_deref(), before, limit).await.map_err(io::Error::other)?;
-            entries.iter().map(|entry| Ok((entry.sequence, serde_json::from_slice(&entry.value)?))).collect()
+            decode(&entries)
         })
     }
+
+    fn oldest(&self, subject: Option<&str>, after: u64, limit: usize) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
+        let subject = subject.map(|subject| subject_key(subject).to_owned());
+        Box::pin(async move {
+            let entries = self.state.entries_after(&AUDIT, subject.as_deref(), after, limit).await;
+            decode(&entries.map_err(io::Error::other)?)
+        })
+    }
+
+    fn subjects_of(&self, address: &str, limit: usize) -> LogFuture<'_, Vec<String>> {
+        let address = subject_key(address).to_owned();
+        Box::pin(async move {
+            let entries = self.state.entries(&AUDIT_ADDRESSES, Some(&address), None, ADDRESS_ENTRIES_MAX).await;
+            let mut found: Vec<String> = Vec::new();
+            for entry in entries.map_err(io::Error::other)? {
+                let subject = String::from_utf8_lossy(&entry.value).into_owned();
+                if !found.contains(&subject) && found.len() < limit {
+                    found.push(subject);
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn decode(entries: &[LogEntry]) -> io::Result<Vec<(u64, AuditRecord)>> {
+    entries.iter().map(|entry| Ok((entry.sequence, serde_json::from_slice(&entry.value)?))).collect()
+}
+
+/// The record, then one entry for each address by which it is found.
+fn encode_with_addresses(record: &AuditRecord) -> io::Result<Vec<StateChange>> {
+    let mut changes = vec![encode(record)?];
+    let addresses = record.addresses.iter().take(STATE_CHANGES_MAX - 1);
+    changes.extend(addresses.map(|address| {
+        let subject = subject_key(&record.subject).as_bytes().to_vec();
+        StateChange::append(&AUDIT_ADDRESSES, subject_key(address), subject)
+    }));
+    Ok(changes)
 }
 
 fn encode(record: &AuditRecord) -> io::Result<StateChange> {
@@ -135,6 +177,7 @@ mod tests {
             action: "vacation.set".into(),
             subject: format!("cn={}", number % 2),
             detail: serde_json::json!({}),
+            addresses: Vec::new(),
         };
         serde_json::to_string(&record).unwrap() + "\n"
     }

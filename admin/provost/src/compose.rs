@@ -13,7 +13,7 @@ use provost_net::{
     Budgets, Certificates, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session, Transport, serve as listen,
 };
 use provost_pop3::{Pop3Config, Pop3Session};
-use provost_provision::{Desk, ProvisionSettings, SettingsSource};
+use provost_provision::{Audit, Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{CommitterProbe, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
@@ -21,6 +21,7 @@ use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStor
 use provost_trace::{InstalledRecorder, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
+use provost_webhook::{Sender, WebhookCursors, WebhookParts};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit_log;
@@ -113,6 +114,7 @@ impl Node {
         let audit = audit_log::open(data, state.clone()).await.context("audit")?;
         let of_view = view.clone();
         let settings = SettingsSource::new(move || ProvisionSettings::of(of_view.snapshot().settings()));
+        let webhook_audit = audit.clone();
         let outbox = Arc::new(StateOutbox::new(state.clone()));
         let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config)).with_outbox(outbox);
         if let Some(server) = &server {
@@ -133,6 +135,7 @@ impl Node {
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let runs_store: Arc<dyn MessageStore> = store.clone();
         let mails = OutboxMails { state: state.clone(), queue: queue.clone(), directory: directory.clone() };
+        let (webhook_state, webhook_store) = (state.clone(), store.clone());
         let parts = NodeParts {
             config,
             tls,
@@ -154,6 +157,9 @@ impl Node {
         drain.spawn(metrics.keep_up(drain.clone()));
         drain.spawn(mails.run(drain.clone()));
         drain.spawn(watch_directory(directory, drain.clone()));
+        let webhooks = webhook_parts(data, webhook_audit, &view, webhook_state, webhook_store);
+        let stopping = drain.clone();
+        drain.spawn(async move { provost_webhook::run(webhooks, stopping.stopping()).await });
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
         drain.spawn(crate::log::report_dropped(drain.clone()));
@@ -201,6 +207,26 @@ impl Node {
         if let Some(server) = self.server {
             server.stop().await;
         }
+    }
+}
+
+/// What the sending of webhooks needs. The endpoints are those of the View.
+fn webhook_parts(
+    data: &Path,
+    audit: Audit,
+    view: &View,
+    state: Arc<dyn StateStore>,
+    store: Arc<dyn MessageStore>,
+) -> WebhookParts {
+    let secrets = crate::commands::webhook::secrets(data);
+    let of_view = view.clone();
+    WebhookParts {
+        audit,
+        cursors: WebhookCursors::new(state),
+        sender: Sender::new(secrets.folder()),
+        secrets,
+        endpoints: Arc::new(move || of_view.snapshot().settings().webhooks().to_vec()),
+        store,
     }
 }
 

@@ -29,10 +29,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use provost_provision::Language;
 
 use crate::commands::{
-    activation, address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token,
-    trace, undo, vacation,
+    activation, address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings,
+    token, trace, undo, vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -51,8 +52,15 @@ struct Cli {
     /// Use the role of the token in this file, as over REST, instead of the role of this machine's user.
     #[arg(long, global = true, env = "PROVOST_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// Language of plans, histories and explanations, `en` or `fr`; by default that of the locale (LANG).
+    #[arg(long, global = true, env = "PROVOST_LANGUAGE", value_parser = parse_language)]
+    language: Option<Language>,
     #[command(subcommand)]
     command: Command,
+}
+
+fn parse_language(text: &str) -> Result<Language, String> {
+    Language::parse(text).ok_or_else(|| "the languages are en and fr".to_owned())
 }
 
 const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows left out \
@@ -75,6 +83,8 @@ enum Command {
     /// Find and show people.
     #[command(subcommand)]
     Person(person::Command),
+    /// Explain where each value of a person comes from, or where mail to an address goes and who had it.
+    Explain(explain::Arguments),
     /// Set, show and clear vacation rules.
     #[command(subcommand)]
     Vacation(vacation::Command),
@@ -93,7 +103,7 @@ enum Command {
     /// Create, list and revoke tokens of programs that use the REST API.
     #[command(subcommand)]
     Token(token::Command),
-    /// Show the audit: who viewed or changed what.
+    /// Show and export the audit: who viewed or changed what.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Show the messages that wait to be delivered or sent on.
@@ -110,6 +120,9 @@ enum Command {
     /// List, show and write the policies: the rules about people, as dated documents.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Send events to other programs: list, set, test and replay the endpoints.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -136,8 +149,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
-    let Cli { config: file, json, token_file, command } = cli;
-    let print = output::Printer::new(json);
+    let Cli { config: file, json, token_file, language, command } = cli;
+    let print = output::Printer::new(json, language.unwrap_or_else(output::language_of_locale));
     // Some commands need no configuration.
     let config = || -> anyhow::Result<Config> {
         let config = Config::read(&file)
@@ -151,6 +164,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Import(arguments) => import::run(&config()?, &arguments, &print).await,
         Command::Undo(arguments) => undo::run(&config()?, &arguments, &print).await,
         Command::Person(command) => person::run(&config()?, command, &print).await,
+        Command::Explain(arguments) => explain::run(&config()?, &arguments, &print).await,
         Command::Vacation(command) => vacation::run(&config()?, command, &print).await,
         Command::Activation(command) => activation::run(&config()?, command, &print).await,
         Command::Address(command) => address::run(&config()?, command, &print).await,
@@ -163,6 +177,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
         Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
         Command::Policy(command) => policy::run(&config()?, command, &print).await,
+        Command::Webhook(command) => webhook::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }
 }

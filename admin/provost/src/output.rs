@@ -1,8 +1,11 @@
 //! Output of commands: text for people, JSON for programs.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
+use provost_provision::{Language, Words};
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -36,11 +39,33 @@ pub(crate) fn line(text: std::fmt::Arguments<'_>) {
 /// Prints results to standard output.
 pub(crate) struct Printer {
     json: bool,
+    /// Language of plans, histories and explanations.
+    language: Language,
+}
+
+/// Variables that state the language of messages, in the order in which they count (POSIX, XBD §8.2).
+const LOCALE_VARIABLES: [&str; 3] = ["LC_ALL", "LC_MESSAGES", "LANG"];
+
+/// The language of the environment's locale; English for any other than French.
+pub(crate) fn language_of_locale() -> Language {
+    let values = LOCALE_VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
+    let stated = values.into_iter().find(|value| !value.is_empty());
+    stated.and_then(|value| Language::parse(&value)).unwrap_or_default()
 }
 
 impl Printer {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool, language: Language) -> Self {
+        Self { json, language }
+    }
+
+    /// Words in the language of the command, with the days of `zone`.
+    pub(crate) fn words(&self, zone: &TimeZone) -> Words {
+        Words::new(self.language, zone.clone())
+    }
+
+    /// Whether the output is JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Prints `value` as JSON in JSON mode; otherwise calls `text`, which prints `value` for people.
@@ -67,6 +92,37 @@ impl Printer {
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
             out!("{}", printable(text));
+        }
+    }
+}
+
+/// Standard output for lists of any length: buffered, and told to end when its reader has closed.
+pub(crate) struct ListOutput(BufWriter<Stdout>);
+
+impl ListOutput {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::with_capacity(64 * 1024, std::io::stdout()))
+    }
+
+    /// Writes text as it is. Breaks when the reader has closed: nobody waits for the rest. Any other failure (a full
+    /// disk) ends the program with exit code 1, because the output is incomplete.
+    pub(crate) fn write(&mut self, text: &str) -> ControlFlow<()> {
+        flow(self.0.write_all(text.as_bytes()))
+    }
+
+    /// Writes what is buffered.
+    pub(crate) fn flush(&mut self) -> ControlFlow<()> {
+        flow(self.0.flush())
+    }
+}
+
+fn flow(written: std::io::Result<()>) -> ControlFlow<()> {
+    match written {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ControlFlow::Break(()),
+        Err(error) => {
+            err!("provost: standard output: {error}");
+            std::process::exit(Exit::Failed as i32);
         }
     }
 }

@@ -439,6 +439,16 @@ mod tests {
         ) -> Answer<'_, Vec<LogEntry>> {
             self.0.entries(log, subject, before, most)
         }
+
+        fn entries_after(
+            &self,
+            log: &'static StateLog,
+            subject: Option<&str>,
+            after: u64,
+            most: usize,
+        ) -> Answer<'_, Vec<LogEntry>> {
+            self.0.entries_after(log, subject, after, most)
+        }
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use crate::{
 
 /// Entries in one page of a search (RFC 2696): bounds what the library queues. The `olcLimits` of docs/openldap.md
 /// exempt our identities from slapd's default limit of 500 entries.
-const PAGE_ENTRIES: i32 = 1000;
+pub(crate) const PAGE_ENTRIES: i32 = 1000;
 /// Maximum number of entries of a search without a limit: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
 /// Longest duration of a whole search, however steadily its entries arrive.
@@ -532,7 +532,7 @@ fn refuse_part(entries: usize, has_more: bool) -> Result<(), OperationFailure> {
 }
 
 /// The request for a whole search, or for one page of it.
-fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>) -> WireSearch<'a> {
+pub(crate) fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>) -> WireSearch<'a> {
     let limit = if page.is_some() { None } else { search.limit };
     WireSearch {
         base: search.base.as_str(),

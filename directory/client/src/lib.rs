@@ -14,6 +14,7 @@ mod directory;
 #[doc(hidden)]
 pub mod fuzzing;
 mod outcome;
+mod pages;
 mod pool;
 mod sync;
 mod tls;

@@ -29,6 +29,14 @@ pub enum AccountState {
 }
 
 impl AccountState {
+    const ALL: [Self; 7] =
+        [Self::Staged, Self::Invited, Self::Active, Self::Grace, Self::Alumni, Self::Closing, Self::Closed];
+
+    /// The state that provostState spells, ignoring case; `None` for another word.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name().eq_ignore_ascii_case(name))
+    }
+
     /// The state as provostState spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -102,6 +110,21 @@ pub struct Decision {
     pub purge: Option<(Timestamp, PurgeRule)>,
     /// Why the state holds.
     pub reason: DecisionReason,
+}
+
+impl Decision {
+    /// Whether the policy purges the account by `at` without asking anybody.
+    pub fn is_to_be_purged_at(&self, at: Timestamp) -> bool {
+        self.purge.is_some_and(|(due, rule)| rule == PurgeRule::Automatic && due <= at)
+    }
+
+    /// The affiliation that decides: the primary one, or the one that ended last, or the first one to begin.
+    pub fn period(&self) -> &AffiliationPeriod {
+        match &self.reason {
+            DecisionReason::NotBegun(period) | DecisionReason::Affiliated(period) => period,
+            DecisionReason::Departed(period, ..) | DecisionReason::PhasesEnded(period, _) => period,
+        }
+    }
 }
 
 /// Decides the state of a person at `now`. `None` when there is nothing to decide by: the person has no affiliation, or

@@ -15,4 +15,4 @@ pub use decide::{AccountState, Decision, DecisionReason, decide};
 pub use facts::{Extension, LifecycleFacts};
 pub use notice::{DueNotice, SentNotice, due_notice};
 pub use period::{AffiliationPeriod, PERIODS_MAX};
-pub use timeline::{TimelineEvent, timeline};
+pub use timeline::{TimelineEvent, next_moment, timeline};

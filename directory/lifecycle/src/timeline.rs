@@ -58,8 +58,8 @@ pub fn timeline(
     events
 }
 
-/// The next moment at which a notice becomes due or the state ends.
-fn next_moment(decision: &Decision, policies: &PolicySet, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+/// The next moment at which a notice becomes due or the state ends; `None` when nothing is foreseen.
+pub fn next_moment(decision: &Decision, policies: &PolicySet, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let until = decision.until?;
     let policy = decision.policy.as_deref().and_then(|name| policies.lifecycle(name));
     let days = policy.map(|policy| policy.notice_days.clone()).unwrap_or_default();

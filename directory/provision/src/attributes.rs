@@ -1,4 +1,5 @@
-//! The attributes of a person that sources decide: the values held by the directory and those wanted by a record.
+//! The attributes of a person that one record decides: the values held by the directory and those wanted by a record.
+//! Affiliation, programme and dates are in `wanted/affiliation.rs`, since several sources decide them together.
 //!
 //! A new CSV column that only becomes an attribute needs one line in [`PERSON_ATTRIBUTES`] and, at the same place, one
 //! in [`WantedAttributes::of`].
@@ -9,11 +10,11 @@ use provost_entry::AttributeDescription;
 use provost_schema::attr;
 
 use crate::attribute_change::{AttributeChange, ChangeMode};
-use crate::source::{Column, RecordError, Source, SourceRecord};
-use crate::{Policies, ReasonRule, calendar};
+use crate::source::{Column, Source, SourceRecord};
+use crate::{Policies, ReasonRule};
 
 /// Number of attributes that a record decides.
-const COUNT: usize = 12;
+const COUNT: usize = 7;
 
 /// The attributes that a record decides, each with at most one value.
 pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
@@ -22,13 +23,8 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
     attr::CN,
     attr::DISPLAY_NAME,
     attr::EMPLOYEE_NUMBER,
-    attr::EDU_PERSON_AFFILIATION,
-    attr::EDU_PERSON_PRIMARY_AFFILIATION,
     attr::SCHAC_DATE_OF_BIRTH,
     attr::PROVOST_PRIVATE_MAIL,
-    attr::PROVOST_PROGRAM,
-    attr::PROVOST_START_DATE,
-    attr::PROVOST_END_DATE,
 ];
 
 /// The values that the directory holds, in the order of [`PERSON_ATTRIBUTES`].
@@ -92,12 +88,11 @@ pub struct WantedValue<'a> {
 pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
 
 impl<'a> WantedAttributes<'a> {
-    /// Reads a record. A blank cell removes what the policies let end (a programme, the dates of an enrolment); other
-    /// values, once known, are only replaced. A column that the file does not have changes nothing.
-    pub(crate) fn of(record: &'a SourceRecord, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+    /// Reads a record. A blank cell removes what the policies let end; other values, once known, are only replaced. A
+    /// column that the file does not have changes nothing.
+    pub(crate) fn of(record: &'a SourceRecord, source: &Source, policies: &Policies) -> Self {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
         let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
-        let affiliation = value(Column::Affiliation, record.affiliation.as_str());
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
             None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
@@ -106,23 +101,15 @@ impl<'a> WantedAttributes<'a> {
             None => WantedValue { want: RecordAttribute::Any, rule: ReasonRule::Column(column) },
         };
         let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
-        let zone = &policies.time_zone;
-        let start = moment(record, Column::StartDate, record.start_date, |day| calendar::day_begins(zone, day))?;
-        let end = moment(record, Column::EndDate, record.end_date, |day| calendar::day_ends(zone, day))?;
-        Ok(Self([
+        Self([
             value(Column::GivenName, &record.given_name),
             value(Column::FamilyName, &record.family_name),
             WantedValue::value(full_name.clone(), ReasonRule::FullName),
             WantedValue::value(full_name, ReasonRule::FullName),
             value(Column::PersonId, &record.person_id),
-            affiliation.clone(),
-            affiliation,
             text(Column::BirthDate, &record.birth_date),
             text(Column::PrivateEmail, &record.private_email),
-            text(Column::Program, &record.program),
-            cell(Column::StartDate, start),
-            cell(Column::EndDate, end),
-        ]))
+        ])
     }
 
     /// Every attribute with its wanted value.
@@ -160,25 +147,5 @@ impl<'a> WantedAttributes<'a> {
 impl<'a> WantedValue<'a> {
     fn value(value: Cow<'a, str>, rule: ReasonRule) -> Self {
         Self { want: RecordAttribute::Value(value), rule }
-    }
-}
-
-/// Converts a day of a record to the moment that the directory holds, by `at`. A record with a day that cannot be
-/// represented is refused: treated as blank, the day would remove the held date.
-fn moment(
-    record: &SourceRecord,
-    column: Column,
-    day: Option<jiff::civil::Date>,
-    at: impl Fn(jiff::civil::Date) -> Option<String>,
-) -> Result<Option<Cow<'static, str>>, RecordError> {
-    let Some(day) = day else { return Ok(None) };
-    match at(day) {
-        Some(moment) => Ok(Some(Cow::Owned(moment))),
-        None => Err(RecordError {
-            line: record.line,
-            column: column.name().to_owned(),
-            rule: "beyond the years that the directory can hold; leave the field blank if there is no such day"
-                .to_owned(),
-        }),
     }
 }

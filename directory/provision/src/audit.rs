@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
+use crate::recorded_change::RecordedChange;
+
 /// Largest record in octets; the details of a larger one are replaced by a remark, so that no single call can fill the
 /// disk.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
@@ -40,6 +42,10 @@ pub struct AuditRecord {
     pub subject: String,
     /// Details, never a secret.
     pub detail: serde_json::Value,
+    /// Mail addresses that the subject got or lost by the change, in lower case: an engine finds the record by them.
+    /// Records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 /// Maximum number of records of one subject that are read for one history: a person whom the help desk views every day
@@ -87,6 +93,19 @@ pub trait AuditLog: Send + Sync + 'static {
         before: Option<u64>,
         limit: usize,
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>>;
+
+    /// At most `limit` records with sequence numbers above `after`, oldest first, of one subject or of all. The last
+    /// sequence number is a cursor: no later record gets a lower one. An empty result means that there are no more.
+    fn oldest(
+        &self,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>>;
+
+    /// The subjects of records whose [`AuditRecord::addresses`] contain `address`, each once, at most `limit`: those of
+    /// the newest records.
+    fn subjects_of(&self, address: &str, limit: usize) -> BoxFuture<'_, io::Result<Vec<String>>>;
 }
 
 /// The audit of the operations layer. Cheap to clone.
@@ -124,6 +143,7 @@ impl Audit {
             via: actor.via.to_owned(),
             action: action.to_owned(),
             subject: subject.to_owned(),
+            addresses: changed_addresses(action, &detail),
             detail,
         };
         if serde_json::to_string(&record)?.len() > AUDIT_RECORD_OCTETS_MAX {
@@ -147,6 +167,40 @@ impl Audit {
         if let Err(error) = self.record(actor, OUTCOME, subject, detail).await {
             tracing::error!(%error, of, subject, outcome = outcome.as_str(), reason, "an outcome cannot be audited");
         }
+    }
+
+    /// Records with sequence numbers above `after`, oldest first, of one subject or of all: at most `limit`, and no more
+    /// than the engine returns in one read.
+    pub async fn oldest(&self, subject: Option<&str>, after: u64, limit: usize) -> io::Result<Vec<(u64, AuditRecord)>> {
+        self.log.oldest(subject, after, limit).await
+    }
+
+    /// The sequence number of the newest record; zero when there is none.
+    pub async fn last_sequence(&self) -> io::Result<u64> {
+        Ok(self.log.newest(None, None, 1).await?.first().map_or(0, |(sequence, _)| *sequence))
+    }
+
+    /// The sequence number of the newest record before `at`; zero when there is none. Records are in the order of their
+    /// commits, which may differ from that of their times by as much as two records waited for each other: the search
+    /// looks [`TIME_SLACK`] further back, and the caller compares the times.
+    pub async fn sequence_before(&self, at: jiff::Timestamp) -> io::Result<u64> {
+        let at = at.saturating_sub(TIME_SLACK).unwrap_or(jiff::Timestamp::MIN);
+        let (mut low, mut high) = (0, self.last_sequence().await?);
+        // Every record up to `low` is earlier than `at`; the search ends within 64 reads.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.log.oldest(None, middle, 1).await?.first() {
+                Some((sequence, record)) if record.time().is_some_and(|time| time < at) => low = *sequence,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The subjects that got or lost an address, at most `limit`, the latest first. Changes that an earlier version
+    /// recorded are not found.
+    pub async fn subjects_of(&self, address: &str, limit: usize) -> io::Result<Vec<String>> {
+        self.log.subjects_of(&address.to_lowercase(), limit).await
     }
 
     /// The last records about one subject, newest first: at most `limit`, and no more than the engine returns in one
@@ -182,6 +236,16 @@ impl Audit {
         }
         history.truncate(limit);
         Ok(history)
+    }
+}
+
+/// How much the order of commits may differ from that of the records' times.
+pub(crate) const TIME_SLACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+impl AuditRecord {
+    /// The time of the record; `None` when it is not RFC 3339.
+    pub fn time(&self) -> Option<jiff::Timestamp> {
+        self.at.parse().ok()
     }
 }
 
@@ -225,7 +289,7 @@ impl AuditLog for MemoryAuditLog {
         limit: usize,
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbered = (0u64..).zip(records.iter()).take_while(|(number, _)| before.is_none_or(|end| *number < end));
+        let numbered = (1u64..).zip(records.iter()).take_while(|(number, _)| before.is_none_or(|end| *number < end));
         let mut found: Vec<(u64, AuditRecord)> = numbered
             .filter(|(_, record)| subject.is_none_or(|subject| record.subject == subject))
             .map(|(number, record)| (number, record.clone()))
@@ -234,6 +298,49 @@ impl AuditLog for MemoryAuditLog {
         found.truncate(limit);
         Box::pin(std::future::ready(Ok(found)))
     }
+
+    fn oldest(
+        &self,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = (1u64..)
+            .zip(records.iter())
+            .filter(|(number, record)| *number > after && subject.is_none_or(|subject| record.subject == subject));
+        let found = found.map(|(number, record)| (number, record.clone())).take(limit).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn subjects_of(&self, address: &str, limit: usize) -> BoxFuture<'_, io::Result<Vec<String>>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<String> = Vec::new();
+        for record in records.iter().rev().filter(|record| record.addresses.iter().any(|of| of == address)) {
+            if !found.contains(&record.subject) && found.len() < limit {
+                found.push(record.subject.clone());
+            }
+        }
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
+/// Maximum number of addresses by which one record is found.
+const ADDRESSES_MAX: usize = 64;
+
+/// The addresses that a change gives or takes: those that are among the values of only one side.
+fn changed_addresses(action: &str, detail: &serde_json::Value) -> Vec<String> {
+    let changes = RecordedChange::all(action, detail);
+    let of_addresses = changes.iter().filter(|change| change.address.is_some() || change.is_of_addresses());
+    let mut addresses: Vec<String> = Vec::new();
+    for change in of_addresses {
+        let moved = change.address.iter().chain(change.gained()).chain(change.lost());
+        addresses.extend(moved.filter(|value| value.contains('@')).map(|address| address.to_lowercase()));
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
 }
 
 /// Keeps the numbers, the booleans and the short texts of a detail that is too long, such as the batch of an import.

@@ -8,9 +8,12 @@
 mod account;
 mod activation;
 mod address;
+mod audit_export;
 mod detail;
+mod explain;
 mod import;
 mod lifecycle;
+mod list;
 mod messages;
 mod password;
 mod permit;
@@ -21,12 +24,15 @@ mod setting;
 mod target;
 mod undo;
 mod vacation;
+mod webhook;
 
 pub use activation::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, Invitee, SentActivation,
 };
+pub use audit_export::{AuditPage, AuditSelection};
 pub use import::{ImportError, PlannedImport};
 pub use lifecycle::PersonTimeline;
+pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
 pub use messages::NamedPerson;
 pub use password::StoredPassword;
 pub(crate) use password::generate_code;
@@ -46,6 +52,7 @@ use uuid::Uuid;
 
 use crate::audit::{ChangeOutcome, VIEW_PERSON};
 use crate::outbox::MailOutbox;
+use crate::recorded_change::recorded_modifications;
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person, octets: that of an address with the longest local part and the longest domain (RFC 5321
@@ -422,15 +429,19 @@ impl Desk {
         })
     }
 
-    /// Records a change, then modifies the person as read. Returns the audit id.
+    /// Records a change, then modifies the person as read. Returns the audit id. The record states each changed
+    /// attribute before and after as `values`, besides the `detail` for people.
     async fn change(
         &self,
         actor: &Actor,
         action: &str,
         person: &CurrentPerson,
         changes: Vec<Modification>,
-        detail: Value,
+        mut detail: Value,
     ) -> Result<String, DeskError> {
+        if let Some(fields) = detail.as_object_mut() {
+            fields.insert("values".to_owned(), recorded_modifications(&person.entry, &changes));
+        }
         let audited_change = self.announce(actor, action, person.dn(), detail).await?;
         let conditions = tree::unchanged_since(person.csn());
         let result = self.directory.modify(person.dn(), changes, conditions).await.map(drop);

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::AuditRecord;
+use crate::recorded_change::is_secret;
 
 /// One audit record about a person: a change that was made or tried, a sign-in or a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +61,7 @@ pub struct ValueChange {
 
 impl From<AuditRecord> for HistoryEntry {
     fn from(record: AuditRecord) -> Self {
-        let AuditRecord { id, at, actor, via, action, subject: _, detail } = record;
+        let AuditRecord { id, at, actor, via, action, subject: _, detail, addresses: _ } = record;
         Self {
             import: import_row(&detail),
             changes: changes(&action, &detail),
@@ -95,6 +96,10 @@ fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
         return vec![ValueChange { address: None, attribute: "address".to_owned(), before, after }];
     }
     let (before, after) = (&detail["before"], &detail["after"]);
+    if detail.get("before").is_none() && detail.get("after").is_none() {
+        let shown = |change: &&Value| !is_secret(change["attribute"].as_str().unwrap_or_default());
+        return detail["values"].as_array().into_iter().flatten().filter(shown).map(listed_change).collect();
+    }
     match (before.as_object(), after.as_object()) {
         (None, None) => {
             let what = action.split('.').next().unwrap_or_default();

@@ -10,42 +10,55 @@ mod apply;
 mod attribute_change;
 mod attributes;
 mod audit;
+mod audit_csv;
 mod calendar;
 mod desk;
+mod explain;
 mod history;
 mod invisible;
 mod journal;
 mod lifecycle;
 mod naming;
 mod outbox;
+mod people_list;
 mod plan;
 mod policies;
 mod policy_documents;
 mod principal;
+mod recorded_change;
 mod role;
 mod rule;
 mod settings;
+mod simulation;
 mod source;
 mod text_form;
 mod tree;
 mod wanted;
+mod words;
 mod write;
 
 pub use activation::{LetterPages, LetterSite};
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
+pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
-    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, BatchSummary,
-    ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, Invitee, NamedPerson,
-    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation,
-    StatedSetting, StoredPassword, UndoError, VacationChange,
+    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AuditPage,
+    AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
+    ImportError, Invitee, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PersonTimeline,
+    PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword, UndoError,
+    VacationChange,
+};
+pub use explain::{
+    AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
+    FileOrigin, MailDestination, PersonExplanation, RecordedOrigin, ValueOrigin,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, lifecycle_facts};
 pub use naming::fold_name;
 pub use outbox::{MailCondition, MailOutbox, OutgoingMail};
+pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
     PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
@@ -56,6 +69,7 @@ pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
 pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
+pub use simulation::{SimulatedChange, SimulatedEvent, Simulation, SimulationSettings};
 pub use source::{
     Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
     Source, SourceRecord, read_source,
@@ -64,4 +78,5 @@ pub use tree::{base_tree, ensure_tree};
 pub use wanted::{
     InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,
 };
+pub use words::{Language, Words};
 pub use write::{AddressKind, Write, WriteKind};

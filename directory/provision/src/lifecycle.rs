@@ -4,13 +4,15 @@
 //! decision with what the entry holds. The result is a plan like that of an import, so a run has the same guard,
 //! journal, audit and undo.
 
+mod comparison;
 mod facts;
 mod planner;
 mod purge;
 mod words;
 
+pub(crate) use comparison::LifecycleRules;
 pub(crate) use facts::is_closed;
 pub use facts::lifecycle_facts;
-pub(crate) use planner::LIFECYCLE_SOURCE;
 pub use planner::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner};
+pub(crate) use planner::{LIFECYCLE_SOURCE, digest_of};
 pub(crate) use purge::Purge;

@@ -3,15 +3,19 @@
 //! [`Policies::built_in`] holds the rules without any setting. The settings `mail-domain` and `time-zone` replace
 //! fields; a time zone other than the default one also changes the version.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
+use provost_policy::PolicySet;
 use provost_settings::SettingValues;
 
 use crate::ProvisionSettings;
+use crate::lifecycle::digest_of;
 use crate::naming::{LETTERS, RESERVED};
 use crate::source::{Affiliation, Column};
 
 /// Version of the rules that [`Policies::built_in`] holds. A change of any of these rules must change the version.
-pub const BUILT_IN_POLICIES: &str = "built-in/1";
+pub const BUILT_IN_POLICIES: &str = "built-in/2";
 
 /// All rules that `wanted` and `plan` follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Policies {
     pub clearing_columns: Vec<Column>,
     /// Time zone in which the days of a record begin and end.
     pub time_zone: TimeZone,
+    /// The lifecycle policies of the site and the built-in ones.
+    pub lifecycle: Arc<PolicySet>,
 }
 
 /// Rules by which a name becomes a login and an address.
@@ -58,7 +64,19 @@ impl Policies {
             affiliations: AffiliationPolicy { admitted: Affiliation::ALL.to_vec() },
             clearing_columns: vec![Column::Program, Column::StartDate, Column::EndDate],
             time_zone: SettingValues::default().time_zone,
+            lifecycle: Arc::new(PolicySet::built_in()),
         }
+    }
+
+    /// The same rules with the lifecycle policies of a site. They change the version unless they are the built-in ones.
+    #[must_use]
+    pub fn with_lifecycle(self, lifecycle: PolicySet) -> Self {
+        if lifecycle == *self.lifecycle {
+            return self;
+        }
+        let digest = digest_of(&lifecycle, &self.time_zone);
+        let version = format!("{}; lifecycle {}", self.version, digest.get(..12).unwrap_or(&digest));
+        Self { version, lifecycle: Arc::new(lifecycle), ..self }
     }
 }
 

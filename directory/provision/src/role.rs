@@ -88,6 +88,8 @@ pub enum Grant {
 pub enum Permission {
     /// Find people.
     SearchPeople,
+    /// List people by affiliation, state, programme and the like, with birth dates and private addresses.
+    ListPeople,
     /// See a person with addresses, vacation rule and history.
     ViewPerson,
     /// Set or clear the vacation rule.
@@ -139,9 +141,10 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 22] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 23] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ListPeople,      [ANY, NO , ANY, NO , ANY, ANY, NO ]),
     (Permission::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
     (Permission::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
     (Permission::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
@@ -170,6 +173,7 @@ impl Permission {
     pub fn name(self) -> &'static str {
         match self {
             Self::SearchPeople => "people.search",
+            Self::ListPeople => "people.list",
             Self::ViewPerson => "person.view",
             Self::SetVacation => "vacation.set",
             Self::ChangeAddresses => "address.change",
@@ -237,7 +241,15 @@ mod tests {
     #[test]
     fn an_auditor_changes_nothing_and_an_admin_may_do_all() {
         use Permission as Op;
-        let reads = [Op::SearchPeople, Op::ViewPerson, Op::ViewImports, Op::ViewQueue, Op::ViewNode, Op::ViewAudit];
+        let reads = [
+            Op::SearchPeople,
+            Op::ListPeople,
+            Op::ViewPerson,
+            Op::ViewImports,
+            Op::ViewQueue,
+            Op::ViewNode,
+            Op::ViewAudit,
+        ];
         for (operation, _) in TABLE {
             assert_eq!(Role::Admin.grant(operation), Grant::Any);
             let may = Role::Auditor.grant(operation) != Grant::No;

@@ -3,11 +3,14 @@
 //! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a
 //! wanted address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
+mod affiliation;
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use provost_credential::Secret;
 
+pub(crate) use self::affiliation::WantedAffiliation;
 use crate::Policies;
 use crate::attributes::WantedAttributes;
 pub use crate::attributes::{RecordAttribute, WantedValue};
@@ -33,6 +36,7 @@ pub struct WantedPerson<'a> {
     pub(crate) record: &'a SourceRecord,
     pub(crate) source_id: String,
     pub(crate) attributes: WantedAttributes<'a>,
+    pub(crate) affiliation: WantedAffiliation,
     pub(crate) address: WantedAddress,
 }
 
@@ -89,7 +93,8 @@ impl<'a> WantedPerson<'a> {
             origin: RecordRef { source: place, line: record.line },
             record,
             source_id: format!("{}:{}", source.name, record.person_id),
-            attributes: WantedAttributes::of(record, source, policies)?,
+            attributes: WantedAttributes::of(record, source, policies),
+            affiliation: WantedAffiliation::of(record, source, policies)?,
             address: WantedAddress { base },
         })
     }

@@ -101,6 +101,10 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
     let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(desk_error);
     match operation {
         Permission::SearchPeople => desk.search(who, "zoe", 5).await.map(drop),
+        Permission::ListPeople => {
+            let every = |_| std::ops::ControlFlow::Continue(());
+            desk.list_people(who, &provost_provision::PeopleFilter::default(), every).await
+        }
         Permission::ViewPerson => desk.person(who, zoe).await.map(drop),
         Permission::SetVacation => {
             desk.set_vacation(who, zoe, rule()).await?;

@@ -7,9 +7,11 @@
 mod definition;
 mod resolve;
 mod values;
+mod webhook;
 
 pub use definition::{DEFINITIONS, MAIL_DOMAIN, MESSAGE_SIZE_MAX, SettingDefinition, VALUE_OCTETS_MAX, VALUES_MAX};
 pub use resolve::{
     Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, StatedEntry, ValueOrigin,
 };
 pub use values::{ClientServer, SettingValues};
+pub use webhook::{WEBHOOK_EVENTS, WEBHOOK_PREFIX, WEBHOOKS_MAX, WebhookEndpoint};

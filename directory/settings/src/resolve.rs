@@ -7,11 +7,16 @@ use std::ops::Deref;
 use provost_entry::Dn;
 use serde::{Deserialize, Serialize};
 
-use crate::{DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues};
+use crate::{
+    DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues, WEBHOOK_PREFIX, WEBHOOKS_MAX, WebhookEndpoint,
+};
 
 /// Maximum number of entries of class `provostSetting` that are read. There are few settings, so more entries are a
 /// mistake.
 pub const SETTINGS_MAX: usize = 256;
+
+/// Container of the webhook endpoints.
+const WEBHOOK_CONTAINER: &str = "services";
 
 /// The domains that the directory serves; `mail-domain` must be one of them.
 #[derive(Clone, Copy)]
@@ -83,6 +88,12 @@ pub struct StatedEntry {
 impl StatedEntry {
     /// Returns the rule that the entry breaks; `None` when its values may take effect.
     pub fn broken_rule(&self, served: ServedDomains<'_>) -> Option<String> {
+        if let Some(name) = self.name.strip_prefix(WEBHOOK_PREFIX) {
+            if !is_below(&self.dn, WEBHOOK_CONTAINER) {
+                return Some(format!("its place is cn={},ou={WEBHOOK_CONTAINER}", self.name));
+            }
+            return WebhookEndpoint::parse(name, &self.values).err();
+        }
         let Some(definition) = SettingDefinition::named(&self.name) else {
             return Some("there is no setting of that name; 'provost settings show' lists them".to_owned());
         };
@@ -167,6 +178,7 @@ pub struct SharedSettings {
     values: SettingValues,
     origins: BTreeMap<&'static str, ValueOrigin>,
     faults: Vec<SettingFault>,
+    webhooks: Vec<WebhookEndpoint>,
 }
 
 impl Deref for SharedSettings {
@@ -209,6 +221,11 @@ impl SharedSettings {
             values: entry.values.iter().map(ToString::to_string).collect(),
             rule,
         };
+        if let Some(name) = entry.name.strip_prefix(WEBHOOK_PREFIX) {
+            let rule = self.take_webhook(name, entry, served);
+            self.faults.extend(rule.map(fault));
+            return;
+        }
         let definition = SettingDefinition::named(&entry.name);
         let before = definition.and_then(|definition| self.origins.get(definition.name));
         if let Some(ValueOrigin::Directory(dn) | ValueOrigin::LastGood(dn)) = before {
@@ -235,6 +252,27 @@ impl SharedSettings {
         if definition.apply(&mut self.values, values) {
             self.origins.insert(definition.name, origin);
         }
+    }
+
+    /// Takes an endpoint, or its last valid form while the present one breaks a rule. Returns the rule that it breaks.
+    fn take_webhook(&mut self, name: &str, entry: &StatedEntry, served: ServedDomains<'_>) -> Option<String> {
+        let broken = entry.broken_rule(served);
+        let values = if broken.is_none() { Some(&entry.values) } else { entry.last_good.as_ref() };
+        let endpoint = values.and_then(|values| WebhookEndpoint::parse(name, values).ok());
+        let Some(endpoint) = endpoint else { return broken };
+        if self.webhooks.iter().any(|known| known.name == endpoint.name) {
+            return Some("stated by two entries".to_owned());
+        }
+        if self.webhooks.len() >= WEBHOOKS_MAX {
+            return Some(format!("at most {WEBHOOKS_MAX} endpoints"));
+        }
+        self.webhooks.push(endpoint);
+        broken
+    }
+
+    /// Returns the webhook endpoints in force.
+    pub fn webhooks(&self) -> &[WebhookEndpoint] {
+        &self.webhooks
     }
 
     /// Returns the origin of that setting's value.
@@ -383,5 +421,19 @@ mod tests {
         let rows = SharedSettings::default().rows();
         assert_eq!(rows.len(), DEFINITIONS.len());
         assert!(rows.iter().all(|row| row.origin == ValueOrigin::Default && !row.rule.is_empty()));
+    }
+
+    #[test]
+    fn an_endpoint_is_in_force_or_a_fault() {
+        let dn = |name: &str| format!("cn={name},ou=services,dc=example,dc=edu");
+        let good = stated("webhook.sis", &dn("webhook.sis"), "url https://x/", None);
+        let bad = stated("webhook.old", &dn("webhook.old"), "url http://x/", Some("url https://y/"));
+        let worse = stated("webhook.bad", &dn("webhook.bad"), "url http://x/", None);
+        let elsewhere = stated("webhook.no", "cn=webhook.no,ou=policies,dc=example,dc=edu", "url https://x/", None);
+        let settings =
+            SharedSettings::resolve(&Fallback::default(), [&good, &bad, &worse, &elsewhere], ServedDomains::Unknown);
+        let urls: Vec<&str> = settings.webhooks().iter().map(|endpoint| endpoint.url.as_str()).collect();
+        assert_eq!(urls, ["https://x/", "https://y/"]);
+        assert_eq!(settings.faults().len(), 3);
     }
 }

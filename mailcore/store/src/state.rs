@@ -196,6 +196,17 @@ pub trait StateStore: Send + Sync + 'static {
         before: Option<u64>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>>;
+
+    /// Returns entries of a log, of one subject or of all, oldest first, with sequences above `after`, at most `limit`
+    /// (and [`STATE_READ_MAX`]). A later read never returns an entry with a lower sequence than one that was returned:
+    /// the last sequence is a cursor.
+    fn entries_after(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>>;
 }
 
 impl StateChange {

@@ -180,6 +180,15 @@ async fn a_log_keeps_its_order() {
         assert_eq!(read(Some("zoe"), None, 10).await.len(), 2);
         assert_eq!(read(None, Some(all[0].0), 1).await, all[1..2]);
         assert!(read(Some("ida"), None, 10).await.is_empty());
+        let forward = async |subject, after, limit| {
+            let entries = state.entries_after(&DIARY, subject, after, limit).await.unwrap();
+            entries.into_iter().map(|entry| entry.sequence).collect::<Vec<_>>()
+        };
+        let (first, second, last) = (all[2].0, all[1].0, all[0].0);
+        assert_eq!(forward(None, 0, 10).await, [first, second, last]);
+        assert_eq!(forward(None, first, 1).await, [second]);
+        assert_eq!(forward(Some("zoe"), first, 10).await, [last]);
+        assert!(forward(None, last, 10).await.is_empty());
     }
 }
 

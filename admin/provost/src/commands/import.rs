@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_provision::{
     ApplyError, ApplyProgress, CsvOptions, Encoding, ImportError, Outcomes, Permission, PersonChange, Plan,
-    PlannedImport,
+    PlannedImport, Words,
 };
 use serde::Serialize;
 
@@ -93,7 +93,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         planned => planned.with_context(|| format!("{}: nothing was changed", arguments.file.display()))?,
     };
     let plan = &planned.plan;
-    show_plan(plan, arguments.dry_run, print);
+    show_plan(plan, arguments.dry_run, &print.words(&access.settings.time_zone), print);
 
     let outcomes =
         if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
@@ -149,14 +149,19 @@ pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &
     })
 }
 
-pub(super) fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
+pub(super) fn show_plan(plan: &Plan, dry_run: bool, words: &Words, print: &Printer) {
     for record in plan.rejected() {
+        if plan.undone_batch().is_some() {
+            // What an undo leaves is an attribute and not a column of a file.
+            print.line(&format!("line {}, {}: {}", record.line, words.attribute(&record.column), record.rule));
+            continue;
+        }
         print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
     }
     let listed_max = if dry_run { plan.changes().len() } else { CHANGES_LISTED_MAX };
     for change in plan.changes().iter().take(listed_max) {
-        print.line(&change.to_string());
-        change.explanation().for_each(|line| print.line(&format!("    {line}")));
+        print.line(&words.plan_line(change));
+        words.plan_details(change).iter().for_each(|line| print.line(&format!("    {line}")));
     }
     if plan.changes().len() > listed_max {
         print.line(&format!("... and {} more", plan.changes().len() - listed_max));

@@ -122,7 +122,7 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
     };
     let planned = access.desk.plan_lifecycle(&access.principal, now).await?;
     let plan = &planned.plan;
-    show_plan(plan, dry_run, print);
+    show_plan(plan, dry_run, &print.words(&access.settings.time_zone), print);
     let outcomes = if dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
     let report = RunReport {
         plan: plan.summary(),

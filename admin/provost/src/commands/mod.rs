@@ -5,8 +5,10 @@ pub(crate) mod address;
 pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod lifecycle;
+mod moment;
 mod node_client;
 pub(crate) mod person;
 pub(crate) mod policy;
@@ -18,6 +20,7 @@ pub(crate) mod token;
 pub(crate) mod trace;
 pub(crate) mod undo;
 pub(crate) mod vacation;
+pub(crate) mod webhook;
 
 use std::sync::Arc;
 

@@ -1,15 +1,16 @@
-//! `provost person show|search|history|reset-password`.
+//! `provost person show|search|list|history|reset-password`.
 
 use clap::Subcommand;
 use provost_provision::{
-    CredentialDetail, HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword,
-    ValueChange,
+    CredentialDetail, HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword, Words,
 };
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, counted, printable};
+
+mod list;
 
 /// Operations on people.
 #[derive(Subcommand)]
@@ -29,6 +30,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=SEARCH_RESULTS_MAX as i64))]
         limit: u16,
     },
+    /// List people by affiliation, state, programme and the like, as a table, CSV or JSON lines.
+    List(list::Arguments),
     /// Show the changes to a person's entry, newest first: who, when, the values before and after, and the import row
     /// that caused them.
     #[command(after_help = "Examples:
@@ -58,8 +61,9 @@ struct PrintedPassword {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
+    let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
     match command {
+        Command::List(arguments) => return list::run(&desk, &principal, &arguments, print).await,
         Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
         Command::Search { text, limit } => {
             print.show(&desk.search(&principal, &text, limit.into()).await?, |people| list(people, limit.into()))?
@@ -67,7 +71,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         Command::History { person, limit } => {
             let person = desk.person(&principal, &person).await?;
             let entries = desk.history(&principal, &person, limit.into()).await?;
-            print.show(&entries, |entries| show_history(&person, entries, limit.into()))?;
+            let words = print.words(&settings.time_zone);
+            print.show(&entries, |entries| show_history(&person, entries, limit.into(), &words))?;
         }
         Command::ResetPassword { person } => {
             let StoredPassword { password, audit_id, .. } = desk.reset_password(&principal, &person, None).await?;
@@ -89,7 +94,7 @@ fn list(people: &[PersonSummary], limit: usize) {
     }
 }
 
-fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
+fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize, words: &Words) {
     out!("{} <{}>, id {}", printable(&person.summary.display_name), printable(&person.summary.mail), person.summary.id);
     for entry in entries {
         out!("{}  {} ({})  {}", entry.at, printable(&entry.actor), entry.via, entry.action);
@@ -102,7 +107,7 @@ fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
             out!("  because {}", printable(&import.reason));
             out!("  line {} of {}, batch {}", import.row, printable(&import.source), import.batch);
         }
-        entry.changes.iter().for_each(show_change);
+        entry.changes.iter().for_each(|change| out!("  {}", printable(&words.value_change(change))));
         if entry.password_set {
             out!("  an initial password was set");
         }
@@ -112,12 +117,6 @@ fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
     if entries.len() >= limit {
         out!("There may be more: raise --limit.");
     }
-}
-
-fn show_change(change: &ValueChange) {
-    let shown = |values: &[String]| if values.is_empty() { "none".to_owned() } else { printable(&values.join(", ")) };
-    let about = change.address.as_ref().map(|address| format!("{} ", printable(address))).unwrap_or_default();
-    out!("  {about}{}: {} -> {}", change.attribute, shown(&change.before), shown(&change.after));
 }
 
 /// The state of the password and of a link, in words.

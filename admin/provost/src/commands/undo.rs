@@ -50,7 +50,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         planned => planned.with_context(|| format!("batch {batch}: nothing was changed"))?,
     };
     let plan = &planned.plan;
-    show_plan(plan, arguments.dry_run, print);
+    show_plan(plan, arguments.dry_run, &print.words(&access.settings.time_zone), print);
     let outcomes =
         if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
     let report = UndoReport {

@@ -54,6 +54,16 @@ impl StateStore for FaultyState {
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
         self.state.entries(log, subject, before, limit)
     }
+
+    fn entries_after(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        self.state.entries_after(log, subject, after, limit)
+    }
 }
 
 /// An audit that accepts every record and cannot be read.
@@ -65,6 +75,14 @@ impl AuditLog for UnreadableAudit {
     }
 
     fn newest(&self, _: Option<&str>, _: Option<u64>, _: usize) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
+        Box::pin(async { Err(io::Error::other("a fault of the test")) })
+    }
+
+    fn oldest(&self, _: Option<&str>, _: u64, _: usize) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
+        Box::pin(async { Err(io::Error::other("a fault of the test")) })
+    }
+
+    fn subjects_of(&self, _: &str, _: usize) -> BoxFuture<'_, io::Result<Vec<String>>> {
         Box::pin(async { Err(io::Error::other("a fault of the test")) })
     }
 }

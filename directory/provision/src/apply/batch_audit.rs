@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::error::{ApplyError, PersonFailure};
 use crate::audit::ChangeOutcome;
 use crate::write::{Write, WriteKind};
-use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
+use crate::{Actor, Audit, ChangeKind, ChangeMode, PersonChange, Plan, ReasonRule};
 
 /// Maximum number of a person's latest audit records that are searched for the record of an interrupted run.
 const RECORDS_SEARCHED_MAX: usize = 50;
@@ -26,10 +26,16 @@ pub(super) struct BatchAudit<'a> {
 struct AuditDetail<'a> {
     batch: &'a str,
     source: &'a str,
+    /// Digest of the file (blake3, hex).
+    digest: &'a str,
     /// Line of the file.
     row: u64,
+    /// Version of the policies that the plan followed.
+    policies: &'a str,
     what: &'a str,
     reason: &'a str,
+    /// Id of the rule that asked for the change.
+    rule: ReasonRule,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     password_set: bool,
     changes: Vec<AuditedChange<'a>>,
@@ -42,10 +48,14 @@ struct AuditedChange<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     attribute: &'a str,
+    /// Whether the values of `after` replace those held or are added to them.
+    how: ChangeMode,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     before: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     after: &'a [String],
+    /// Id of the rule that leads to the values of `after`.
+    rule: ReasonRule,
 }
 
 impl BatchAudit<'_> {
@@ -102,9 +112,12 @@ impl BatchAudit<'_> {
         AuditDetail {
             batch: self.batch,
             source: source.map_or("", |source| &source.name),
+            digest: source.map_or("", |source| &source.digest),
             row: change.line,
+            policies: self.plan.policies(),
             what: &change.what,
             reason: &change.reason.words,
+            rule: change.reason.rule,
             password_set: change.writes.iter().any(|write| write.password.is_some()),
             changes: writes.flat_map(values).collect(),
         }
@@ -116,8 +129,10 @@ fn values(write: &Write) -> impl Iterator<Item = AuditedChange<'_>> {
     write.attributes.iter().map(move |change| AuditedChange {
         address: address.clone(),
         attribute: change.name.as_str(),
+        how: change.how,
         before: &change.before,
         after: &change.after,
+        rule: change.rule,
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use provost_client::{LdapSearch, Scope};
+use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::{AttributeDescription, Entry, Filter, Modification};
 use provost_lifecycle::{Extension, TimelineEvent, decide, timeline};
 use provost_schema::{attr, class};
@@ -36,15 +36,14 @@ impl Desk {
     pub async fn plan_lifecycle(&self, principal: &Principal, now: Timestamp) -> Result<PlannedImport, DeskError> {
         self.permit(principal, Permission::RunLifecycle).await?;
         let policies = read_policies(&self.directory).await?;
-        let people = self.lifecycle_entries(ReadPurpose::Change).await?;
         let settings = self.settings.get();
-        let mut planner = LifecyclePlanner::new(Arc::new(policies), settings.time_zone.clone(), now);
-        let planned = tokio::task::spawn_blocking(move || {
-            people.iter().for_each(|entry| planner.take(entry));
-            planner
-        });
-        let fault = |error| DeskError::Refused(format!("planning ended in a fault: {error}"));
-        let mut planner = planned.await.map_err(fault)?;
+        let (policies, zone) = (Arc::new(policies), settings.time_zone.clone());
+        let begin = move || LifecyclePlanner::new(policies.clone(), zone.clone(), now);
+        // Each entry is compared as it arrives: all entries of a large directory would take gigabytes.
+        let mut planner = match self.directory.collect_provider(self.lifecycle_search(), begin.clone()).await {
+            Err(DirectoryError::NoSuchObject(_)) => begin(),
+            planned => planned?,
+        };
         let suffix = self.directory.suffix();
         for due in planner.take_due() {
             let addresses = self.all_addresses_of(&due.entry.dn).await?;
@@ -75,7 +74,11 @@ impl Desk {
         let policies = read_policies(&self.directory).await?;
         let people = match person {
             Some(key) => vec![self.target(principal, Permission::ViewPerson, &key.into()).await?.entry],
-            None => self.lifecycle_entries(ReadPurpose::Show).await?,
+            None => match self.read_for(ReadPurpose::Show, self.lifecycle_search()).await {
+                Ok((entries, _)) => entries,
+                Err(DeskError::NotFound(_)) => Vec::new(),
+                Err(error) => return Err(error),
+            },
         };
         let zone = self.settings.get().time_zone;
         let simulated = tokio::task::spawn_blocking(move || {
@@ -137,21 +140,16 @@ impl Desk {
         self.change(principal.actor(), "account.extend", &person, changes, detail).await
     }
 
-    /// All people, with the attributes of which the lifecycle decides.
-    async fn lifecycle_entries(&self, purpose: ReadPurpose) -> Result<Vec<Entry>, DeskError> {
+    /// The search for all people, with the attributes by which the lifecycle decides.
+    fn lifecycle_search(&self) -> LdapSearch {
         let mut attributes: Vec<String> = LIFECYCLE_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect();
         attributes.push(attr::USER_PASSWORD.to_owned());
-        let search = LdapSearch {
+        LdapSearch {
             base: tree::people(self.directory.suffix()),
             scope: Scope::One,
             filter: Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT),
             attributes,
             limit: None,
-        };
-        match self.read_for(purpose, search).await {
-            Ok((entries, _)) => Ok(entries),
-            Err(DeskError::NotFound(_)) => Ok(Vec::new()),
-            Err(error) => Err(error),
         }
     }
 }

@@ -1,19 +1,16 @@
-//! Compares the state that holds with what each person's entry has.
+//! The plan of a run of the lifecycle.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use provost_entry::time::format_generalized;
-use provost_entry::{AttributeDescription, Dn, Entry};
-use provost_lifecycle::{Decision, decide};
-use provost_policy::{LIFECYCLE, PolicySet, PurgeRule};
+use provost_entry::{Dn, Entry};
+use provost_lifecycle::Decision;
+use provost_policy::{LIFECYCLE, PolicySet};
 use provost_schema::attr;
 
-use super::facts::{is_held_by_hand, lifecycle_facts};
-use super::words;
-use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use super::comparison::LifecycleRules;
+use super::facts::{is_closed, is_held_by_hand};
 use crate::plan::{ChangeKind, PersonChange, Plan, SourceStamp};
 use crate::write::{Write, WriteKind};
 
@@ -53,9 +50,7 @@ pub const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
 /// Plans a run of the lifecycle, one person after the other, so that a directory of any size needs no more memory than
 /// its changes.
 pub struct LifecyclePlanner {
-    policies: Arc<PolicySet>,
-    zone: TimeZone,
-    now: Timestamp,
+    rules: LifecycleRules,
     changes: Vec<PersonChange>,
     /// People of whom a state was decided and who are in it.
     unchanged: usize,
@@ -76,41 +71,43 @@ pub struct DuePurge {
 impl LifecyclePlanner {
     /// A plan for `now`; days are those of `zone`.
     pub fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
-        Self { policies, zone, now, changes: Vec::new(), unchanged: 0, due: Vec::new() }
+        let rules = LifecycleRules { policies, zone, now };
+        Self { rules, changes: Vec::new(), unchanged: 0, due: Vec::new() }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
     pub fn take(&mut self, entry: &Entry) {
-        let facts = lifecycle_facts(entry, self.now);
-        let Some(decision) = decide(&facts, &self.policies, self.now, &self.zone) else { return };
-        let reason = words::reason(&decision, &self.zone);
-        let attributes = self.changes_of(entry, &decision, reason.rule);
-        if attributes.is_empty() {
+        let Some(compared) = self.rules.compare(entry) else { return };
+        if compared.attributes.is_empty() {
             self.unchanged += 1;
-            self.note_due_purge(entry, &decision, reason.words);
+            self.note_due_purge(entry, &compared.decision, compared.reason.words);
             return;
         }
-        let is_other_state = facts.state != decision.state.name();
         let label = entry.first(attr::MAIL).or_else(|| entry.first(attr::UID)).unwrap_or_else(|| entry.dn.as_str());
-        let what = if is_other_state {
-            let former = if facts.state.is_empty() { "no state" } else { &facts.state };
-            format!("{label}: {former} -> {}", decision.state)
-        } else {
-            format!("{label}: {} stays, its dates or rights change", decision.state)
+        let state = compared.decision.state;
+        let (kind, what) = match &compared.former_state {
+            Some(former) => {
+                let former = if former.is_empty() { "no state" } else { former };
+                (ChangeKind::State, format!("{label}: {former} -> {state}"))
+            }
+            None => (ChangeKind::Update, format!("{label}: {state} stays, its dates or rights change")),
         };
         let action = WriteKind::ModifyPerson { csn: entry.first(attr::ENTRY_CSN).map(Into::into) };
         let last_batch = entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
-        let write = Write { last_batch, ..Write::new(entry.dn.clone(), action, attributes) };
-        let kind = if is_other_state { ChangeKind::State } else { ChangeKind::Update };
+        let write = Write { last_batch, ..Write::new(entry.dn.clone(), action, compared.attributes) };
+        let reason = compared.reason;
         self.changes.push(PersonChange { source: 0, line: 0, what, kind, reason, writes: vec![write] });
     }
 
     /// Remembers a closed account that is due. It is purged by the run after the one that closed it, so that a plan
-    /// writes each entry once. A person with a role is never purged by a policy.
+    /// writes each entry once. A person with a role is never purged by a policy, nor is one whom a hand has closed.
     fn note_due_purge(&mut self, entry: &Entry, decision: &Decision, words: String) {
-        let Some((at, PurgeRule::Automatic)) = decision.purge else { return };
-        let policy = decision.policy.as_deref().and_then(|name| self.policies.lifecycle(name));
-        if let Some(policy) = policy.filter(|_| at <= self.now && entry.values(attr::PROVOST_ROLE).is_empty()) {
+        let policy = decision.policy.as_deref().and_then(|name| self.rules.policies.lifecycle(name));
+        let is_due = decision.is_to_be_purged_at(self.rules.now)
+            && is_closed(entry)
+            && entry.values(attr::PROVOST_ROLE).is_empty();
+        let is_held = is_held_by_hand(entry, attr::PROVOST_STATE, self.rules.now);
+        if let Some(policy) = policy.filter(|_| is_due && !is_held) {
             self.due.push(DuePurge { entry: entry.clone(), mail_days: policy.mail_days, words });
         }
     }
@@ -128,75 +125,31 @@ impl LifecyclePlanner {
 
     /// The plan of all changes so far.
     pub fn finish(self, suffix: &Dn) -> Plan {
-        let lifecycles = self.policies.documents().iter().filter(|document| document.kind == LIFECYCLE);
-        let mut texts: Vec<String> =
-            lifecycles.map(|document| format!("{}\n{}", document.name, document.text(&self.zone))).collect();
-        texts.sort();
-        let digest = blake3::hash(texts.concat().as_bytes()).to_hex().to_string();
+        let digest = digest_of(&self.rules.policies, &self.rules.zone);
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone() };
-        Plan::of_changes(suffix, stamp, digest, self.now, self.changes, self.unchanged)
-    }
-
-    /// The attributes that do not have the values of the decision.
-    fn changes_of(&self, entry: &Entry, decision: &Decision, rule: ReasonRule) -> Vec<AttributeChange> {
-        let time = |time: Option<Timestamp>| time.map(format_generalized).into_iter().collect::<Vec<_>>();
-        let is_same_state =
-            entry.first(attr::PROVOST_STATE).is_some_and(|held| held.eq_ignore_ascii_case(decision.state.name()));
-        // The moment at which a state began is not computed anew: an end date that is corrected later does not move it.
-        let held_since = entry.first(attr::PROVOST_STATE_SINCE).filter(|_| is_same_state);
-        let since = held_since.map_or_else(|| time(Some(self.since(decision))), |held| vec![held.to_owned()]);
-        let next = decision.next.map(|next| next.name().to_owned()).into_iter().collect();
-        let restrictions = decision.restrictions.iter().map(|text| (*text).to_owned()).collect();
-        let primary = decision.affiliations.iter().take(1).cloned().collect();
-        let mut wanted: Vec<(&'static str, Vec<String>)> = vec![
-            (attr::PROVOST_STATE, vec![decision.state.name().to_owned()]),
-            (attr::PROVOST_STATE_SINCE, since),
-            (attr::PROVOST_STATE_UNTIL, time(decision.until)),
-            (attr::PROVOST_NEXT_STATE, next),
-            (attr::PROVOST_RESTRICTION, restrictions),
-            (attr::PROVOST_POLICY, decision.policy.iter().cloned().collect()),
-            (attr::EDU_PERSON_AFFILIATION, decision.affiliations.clone()),
-            (attr::EDU_PERSON_PRIMARY_AFFILIATION, primary),
-        ];
-        wanted.extend(self.quota_class(entry, decision).map(|class| (attr::PROVOST_QUOTA_CLASS, class)));
-        wanted.into_iter().filter_map(|(name, values)| change(entry, name, values, rule)).collect()
-    }
-
-    /// Start of a state that is new to the entry.
-    fn since(&self, decision: &Decision) -> Timestamp {
-        decision.since.filter(|since| *since <= self.now).unwrap_or(self.now)
-    }
-
-    /// The quota class that the phase asks for. `None` leaves the held one: it was set by hand, or by a source, which no
-    /// phase of a policy overrides by saying nothing.
-    fn quota_class(&self, entry: &Entry, decision: &Decision) -> Option<Vec<String>> {
-        if is_held_by_hand(entry, attr::PROVOST_QUOTA_CLASS, self.now) {
-            return None;
-        }
-        if let Some(class) = &decision.quota {
-            return Some(vec![class.clone()]);
-        }
-        let held = entry.first(attr::PROVOST_QUOTA_CLASS)?;
-        let former = entry.first(attr::PROVOST_POLICY).and_then(|name| self.policies.lifecycle(name))?;
-        let mut phases = former.phases.iter().chain([&former.affiliated]);
-        phases.any(|phase| phase.quota.as_deref() == Some(held)).then(Vec::new)
+        Plan::of_changes(suffix, stamp, digest, self.rules.now, self.changes, self.unchanged)
     }
 }
 
-/// The change that gives an attribute exactly `values`; `None` when the entry has them.
-fn change(entry: &Entry, name: &'static str, values: Vec<String>, rule: ReasonRule) -> Option<AttributeChange> {
-    let mut before: Vec<String> = entry.texts(name).map(str::to_owned).collect();
-    before.sort_unstable();
-    let mut after = values;
-    after.sort_unstable();
-    let alike = |one: &String, other: &String| one.eq_ignore_ascii_case(other);
-    let is_held = before.len() == after.len() && before.iter().zip(&after).all(|(one, other)| alike(one, other));
-    let name = AttributeDescription::of(name);
-    (!is_held).then_some(AttributeChange { name, how: ChangeMode::Set, before, after, rule })
+impl Extend<Entry> for LifecyclePlanner {
+    fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
+        entries.into_iter().for_each(|entry| self.take(&entry));
+    }
+}
+
+/// The digest of all lifecycle policies: blake3, hex.
+pub(crate) fn digest_of(policies: &PolicySet, zone: &TimeZone) -> String {
+    let lifecycles = policies.documents().iter().filter(|document| document.kind == LIFECYCLE);
+    let mut texts: Vec<String> =
+        lifecycles.map(|document| format!("{}\n{}", document.name, document.text(zone))).collect();
+    texts.sort();
+    blake3::hash(texts.concat().as_bytes()).to_hex().to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use provost_entry::AttributeDescription;
+
     use super::*;
 
     const STATED: &str = "kind lifecycle\npopulation staff\nwhile quota=staff\nphase 1 grace days=30\n\

@@ -52,20 +52,18 @@ impl DirectoryContent {
         Ok(Self { names, people, addresses, claims: OnceLock::new() })
     }
 
-    #[cfg(test)]
+    /// A directory without entries.
     pub(crate) fn empty(suffix: Dn) -> Self {
         let names = Arc::new(PersonNames::below(suffix));
         let (people, addresses) = (People::new(names.clone()), Addresses::new(names.clone()));
         Self { names, people, addresses, claims: OnceLock::new() }
     }
 
-    #[cfg(test)]
     pub(crate) fn add_person(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
         self.people.add(entry);
     }
 
-    #[cfg(test)]
     pub(crate) fn add_address(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
         self.addresses.add(entry);

@@ -59,20 +59,3 @@ impl fmt::Display for PersonChange {
         write!(f, "line {}: {}", self.line, self.what)
     }
 }
-
-impl PersonChange {
-    /// The reason and, for an existing person, each attribute before and after: one line each.
-    pub fn explanation(&self) -> impl Iterator<Item = String> {
-        let reason = format!("because {} [{}]", self.reason.words, self.reason.rule);
-        // A new person has no values before, and `what` describes the person well enough.
-        let is_new = self.kind == ChangeKind::Create;
-        let writes = self.writes.iter().filter(move |_| !is_new);
-        let lines = writes.flat_map(|write| {
-            let password = write.password.map(|of| format!("userPassword: none -> that of line {}", of.line));
-            let address = write.dn.rdn_value(provost_schema::attr::PROVOST_ADDRESS);
-            let about = address.map(|address| format!("{address} ")).unwrap_or_default();
-            write.attributes.iter().map(move |change| format!("{about}{change}")).chain(password)
-        });
-        std::iter::once(reason).chain(lines)
-    }
-}

@@ -131,6 +131,12 @@ impl<'a> PackedEntry<'a> {
         self.raw_values().map(move |(field, text)| (field, self.text(text)))
     }
 
+    /// Every value with the name of its attribute.
+    pub(super) fn named_values(self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let attributes = &self.entries.attributes;
+        self.values().filter_map(|(field, text)| Some((attributes.get(field)?.0, text)))
+    }
+
     /// All values of one attribute.
     pub(super) fn texts(self, name: &str) -> impl Iterator<Item = &'a str> {
         let field = self.entries.attributes.iter().position(|(known, _)| *known == name);

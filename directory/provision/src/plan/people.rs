@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use provost_entry::{Dn, Entry};
+use provost_entry::{AttributeDescription, Dn, Entry};
+use provost_lifecycle::{AffiliationPeriod, PERIODS_MAX};
 use provost_schema::attr;
 
 use super::index::Index;
@@ -14,7 +15,7 @@ use crate::source::person_key;
 /// What is kept of a person besides [`PERSON_ATTRIBUTES`]. A new attribute that planning compares or shows goes here,
 /// unless a record decides it: then it goes into [`PERSON_ATTRIBUTES`]. The search asks for exactly these attributes.
 /// [`DirectoryPerson`] has an accessor for each.
-const FURTHER_ATTRIBUTES: [&str; 8] = [
+const FURTHER_ATTRIBUTES: [&str; 25] = [
     attr::UID,
     attr::MAIL,
     attr::MAIL_LOCAL_ADDRESS,
@@ -23,6 +24,23 @@ const FURTHER_ATTRIBUTES: [&str; 8] = [
     attr::PROVOST_ROLE,
     attr::PROVOST_LAST_BATCH,
     attr::ENTRY_CSN,
+    attr::EDU_PERSON_AFFILIATION,
+    attr::EDU_PERSON_PRIMARY_AFFILIATION,
+    attr::PROVOST_PROGRAM,
+    attr::PROVOST_START_DATE,
+    attr::PROVOST_END_DATE,
+    attr::PROVOST_STATE,
+    attr::PROVOST_STATE_SINCE,
+    attr::PROVOST_STATE_UNTIL,
+    attr::PROVOST_NEXT_STATE,
+    attr::PROVOST_RESTRICTION,
+    attr::PROVOST_POLICY,
+    attr::PROVOST_AFFILIATION,
+    attr::PROVOST_ABSENCE,
+    attr::PROVOST_ORIGIN,
+    attr::PROVOST_EXTENSION,
+    attr::PROVOST_LAST_LOGIN,
+    attr::PROVOST_QUOTA_CLASS,
 ];
 
 /// Attributes of which only the presence is kept.
@@ -241,6 +259,21 @@ impl<'a> DirectoryPerson<'a> {
     /// Whether the person has a `provostRole`.
     pub(super) fn has_role(self) -> bool {
         self.entry.has(attr::PROVOST_ROLE)
+    }
+
+    /// provostAffiliation, as far as values can be read.
+    pub(super) fn affiliations(self) -> Vec<AffiliationPeriod> {
+        let texts = self.entry.texts(attr::PROVOST_AFFILIATION);
+        texts.take(PERIODS_MAX).filter_map(AffiliationPeriod::parse).collect()
+    }
+
+    /// The entry with all attributes that are kept. For the few people whose state is to be decided.
+    pub(super) fn to_entry(self) -> Entry {
+        let mut entry = Entry::new(self.dn());
+        for (name, value) in self.entry.named_values() {
+            entry.push(AttributeDescription::of(name), value.as_bytes().to_vec());
+        }
+        entry
     }
 
     /// The attributes that a record decides.

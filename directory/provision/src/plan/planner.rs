@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use provost_entry::Address;
+use provost_entry::{Address, AttributeDescription, Entry};
+use provost_lifecycle::AffiliationPeriod;
 use provost_schema::attr;
 use uuid::Uuid;
 
@@ -10,7 +11,8 @@ use super::actual::DirectoryContent;
 use super::change::{ChangeKind, PersonChange, Reason};
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
-use crate::attribute_change::AttributeChange;
+use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::lifecycle::LifecycleRules;
 use crate::naming::{is_numbered, numbered};
 use crate::source::{Column, RecordError, person_key, without_zeros};
 use crate::wanted::{WantedPerson, WantedState, refuse};
@@ -29,6 +31,7 @@ pub(crate) fn person_uuid(source_id: &str) -> Uuid {
 /// Plans people in the order of the records and remembers the addresses that this plan gives.
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
+    lifecycle: LifecycleRules,
     actual: &'a DirectoryContent,
     given: HashSet<String>,
     /// For each base of [`numbered`], the lowest number that may be free. No number becomes free while planning, so a
@@ -50,6 +53,11 @@ impl<'a> Planner<'a> {
     pub(super) fn new(wanted: &WantedState<'a>, actual: &'a DirectoryContent) -> Self {
         Self {
             naming: &wanted.policies.naming,
+            lifecycle: LifecycleRules {
+                policies: wanted.policies.lifecycle.clone(),
+                zone: wanted.policies.time_zone.clone(),
+                now: wanted.at,
+            },
             actual,
             given: HashSet::new(),
             next_number: HashMap::new(),
@@ -137,7 +145,6 @@ impl<'a> Planner<'a> {
         let mut attributes = vec![
             one(attr::PROVOST_PERSON_ID, &id.to_string(), ReasonRule::PersonId),
             one(attr::PROVOST_SOURCE_ID, &wanted.source_id, ReasonRule::SourceNumber),
-            one(attr::PROVOST_STATE, NEW_STATE, ReasonRule::NewAccount),
             one(attr::UID, choice.address.local(), ReasonRule::Login),
             one(attr::MAIL, address, choice.rule),
             one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
@@ -148,7 +155,43 @@ impl<'a> Planner<'a> {
             attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, old_addresses, ReasonRule::KeptAddress));
         }
         attributes.extend(wanted.attributes.of_new_person());
+        let dn = tree::person(self.actual.suffix(), id);
+        let affiliations = self.affiliation_changes(wanted, &[], || Entry::new(dn));
+        let has_state = affiliations.iter().any(|change| change.name.is(attr::PROVOST_STATE));
+        attributes.extend(affiliations);
+        if !has_state {
+            attributes.push(one(attr::PROVOST_STATE, NEW_STATE, ReasonRule::NewAccount));
+        }
         attributes
+    }
+
+    /// The changes that follow from the affiliation of a record: the affiliation itself, and what the lifecycle makes of
+    /// it. None when the person has this affiliation already. `entry` makes the person's entry as it is.
+    fn affiliation_changes(
+        &self,
+        wanted: &WantedPerson<'_>,
+        held: &[AffiliationPeriod],
+        entry: impl FnOnce() -> Entry,
+    ) -> Vec<AttributeChange> {
+        let periods = wanted.affiliation.among(held);
+        let values = |periods: &[AffiliationPeriod]| periods.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (mut before, after) = (values(held), values(&periods));
+        before.sort_unstable();
+        if before == after {
+            return Vec::new();
+        }
+        let mut entry = entry();
+        let name = AttributeDescription::of(attr::PROVOST_AFFILIATION);
+        entry.set(name.clone(), after.iter().map(|value| value.clone().into_bytes()).collect());
+        let rule = ReasonRule::Column(Column::Affiliation);
+        let stated = AttributeChange { name, how: ChangeMode::Set, before, after, rule };
+        let mut changes = vec![stated];
+        if let Some(compared) = self.lifecycle.compare(&entry) {
+            let is_of_record = compared.decision.period().source == wanted.affiliation.source();
+            let with_rule = |change| if is_of_record { with_column(change) } else { change };
+            changes.extend(compared.attributes.into_iter().map(with_rule));
+        }
+        changes
     }
 
     fn update(
@@ -158,6 +201,7 @@ impl<'a> Planner<'a> {
         person: DirectoryPerson<'_>,
     ) -> Result<Option<PersonChange>, RecordError> {
         let mut attributes = wanted.attributes.changes(&person.attributes());
+        attributes.extend(self.affiliation_changes(wanted, &person.affiliations(), || person.to_entry()));
         let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
@@ -317,6 +361,20 @@ fn change(
     writes: OrderedWrites,
 ) -> PersonChange {
     PersonChange { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
+}
+
+/// Names the column as the rule of a value that a record states and the lifecycle only passes on.
+fn with_column(change: AttributeChange) -> AttributeChange {
+    const COLUMNS: [(&str, Column); 3] = [
+        (attr::PROVOST_PROGRAM, Column::Program),
+        (attr::PROVOST_START_DATE, Column::StartDate),
+        (attr::PROVOST_END_DATE, Column::EndDate),
+    ];
+    match COLUMNS.iter().find(|(name, _)| change.name.is(name)) {
+        Some((_, column)) if change.after.is_empty() => AttributeChange { rule: ReasonRule::Blank(*column), ..change },
+        Some((_, column)) => AttributeChange { rule: ReasonRule::Column(*column), ..change },
+        None => change,
+    }
 }
 
 /// The changes of `mail` and `mailLocalAddress` for a new primary address; the former one stays among the person's

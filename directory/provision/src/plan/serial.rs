@@ -22,7 +22,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 20] = [
+const OTHER_ATTRIBUTES: [&str; 26] = [
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
     attr::PROVOST_SOURCE_ID,
@@ -32,6 +32,12 @@ const OTHER_ATTRIBUTES: [&str; 20] = [
     attr::PROVOST_ADDRESS,
     attr::PROVOST_ADDRESS_KIND,
     attr::PROVOST_OWNER,
+    attr::EDU_PERSON_AFFILIATION,
+    attr::EDU_PERSON_PRIMARY_AFFILIATION,
+    attr::PROVOST_PROGRAM,
+    attr::PROVOST_START_DATE,
+    attr::PROVOST_END_DATE,
+    attr::PROVOST_AFFILIATION,
     attr::PROVOST_STATE_SINCE,
     attr::PROVOST_STATE_UNTIL,
     attr::PROVOST_NEXT_STATE,

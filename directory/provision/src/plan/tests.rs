@@ -401,26 +401,38 @@ fn an_explanation_gives_the_reason_and_the_values_before_and_after() {
     let mut model = Model::default();
     model.import(ZOE);
     let plan = model.plan(&ZOE.replace("Tremblay", "Côté").replace("B-INFO", ""));
-    let explained: Vec<String> = plan.changes()[0].explanation().collect();
+    let words = crate::Words::new(crate::Language::English, jiff::tz::TimeZone::UTC);
+    assert_eq!(
+        words.plan_line(&plan.changes()[0]),
+        "line 2: rename zoe.tremblay@example.edu -> zoe.cote@example.edu (family name, full name, name shown, \
+         affiliation of a source, programme)"
+    );
+    let explained = words.plan_details(&plan.changes()[0]);
     let expect = [
         "because the name Zoé Tremblay became Zoé Côté [person.renamed]",
-        "zoe.cote@example.edu provostAddress: none -> zoe.cote@example.edu [address.primary]",
-        "zoe.cote@example.edu provostAddressKind: none -> primary [address.primary]",
-        &format!("zoe.cote@example.edu provostOwner: none -> {} [address.primary]", model.person("1").dn),
-        "sn: Tremblay -> Côté [column.family_name]",
-        "cn: Zoé Tremblay -> Zoé Côté [name.full]",
-        "displayName: Zoé Tremblay -> Zoé Côté [name.full]",
-        "provostProgram: B-INFO -> none [blank.program]",
-        "mail: zoe.tremblay@example.edu -> zoe.cote@example.edu [address.primary]",
-        "mailLocalAddress: zoe.tremblay@example.edu -> zoe.tremblay@example.edu, zoe.cote@example.edu [address.kept]",
-        "zoe.tremblay@example.edu provostAddressKind: primary -> alias [address.kept]",
+        "new address: zoe.cote@example.edu (primary) [address.primary]",
+        "family name: Tremblay -> Côté [column.family_name]",
+        "full name: Zoé Tremblay -> Zoé Côté [name.full]",
+        "name shown: Zoé Tremblay -> Zoé Côté [name.full]",
+        "affiliation of a source: student (registrar) until 2030-05-01, B-INFO -> student (registrar) until 2030-05-01 \
+         [column.affiliation]",
+        "programme: B-INFO -> none [blank.program]",
+        "primary address: zoe.tremblay@example.edu -> zoe.cote@example.edu [address.primary]",
+        "addresses: zoe.cote@example.edu added [address.kept]",
+        "zoe.tremblay@example.edu, kind of address: primary -> alias [address.kept]",
+        "login: stays as it is, since a rename by policy changes the address and not the login [naming.login]",
     ];
+    let french = crate::Words::new(crate::Language::French, jiff::tz::TimeZone::UTC);
+    let (line, details) = (french.plan_line(&plan.changes()[0]), french.plan_details(&plan.changes()[0]));
+    assert!(line.starts_with("ligne 2 : renommer zoe.tremblay@example.edu -> "), "{line}");
+    assert_eq!(details[0], "parce que le nom Zoé Tremblay est devenu Zoé Côté [person.renamed]");
+    assert_eq!(details[2], "nom de famille : Tremblay -> Côté [column.family_name]");
     assert_eq!(explained, expect);
     // The change lists every value that it overwrites, including one that another writer added.
     let dn = model.person("1").dn.clone();
     model.modify(&dn, &[Modification::add(of(attr::PROVOST_PROGRAM), vec![b"B-ART".to_vec()])], None);
     let plan = model.plan(&ZOE.replace("B-INFO", "B-MATH"));
-    let change = &plan.changes()[0].writes[0].attributes[0];
+    let change = &plan.changes()[0].writes[0].attributes[1];
     assert_eq!(
         (change.before.as_slice(), change.after.as_slice()),
         (&["B-ART".to_owned(), "B-INFO".to_owned()][..], &["B-MATH".to_owned()][..])
@@ -429,11 +441,8 @@ fn an_explanation_gives_the_reason_and_the_values_before_and_after() {
     let late = Model::default();
     let plan = late.plan(ZOE);
     assert_eq!(plan.changes()[0].writes[1].password, Some(crate::RecordRef { source: 0, line: 2 }));
-    assert!(
-        plan.changes()[0]
-            .explanation()
-            .eq(["because no person in the directory has the number registrar:1 [person.unknown]"])
-    );
+    let explained = words.plan_details(&plan.changes()[0]);
+    assert_eq!(explained, ["because no person in the directory has the number registrar:1 [person.unknown]"]);
 }
 
 #[test]

@@ -23,6 +23,13 @@ fn people<'a>(state: &WantedState<'a>) -> Vec<WantedPerson<'a>> {
     state.people().collect()
 }
 
+/// The affiliation that a record states to a person of whom the directory holds `held`.
+fn affiliation(person: &WantedPerson<'_>, held: &str) -> String {
+    let held: Vec<_> = held.split('\n').filter_map(provost_lifecycle::AffiliationPeriod::parse).collect();
+    let periods = person.affiliation.among(&held);
+    periods.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// The wanted value of one attribute of a person, and the id of its rule.
 fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a RecordAttribute<'a>, String) {
     let mut values = person.values();
@@ -43,20 +50,16 @@ fn every_value_has_its_rule_and_its_origin() {
         (attr::CN, "Zoé Côté", "name.full"),
         (attr::DISPLAY_NAME, "Zoé Côté", "name.full"),
         (attr::EMPLOYEE_NUMBER, "1", "column.person_id"),
-        (attr::EDU_PERSON_AFFILIATION, "student", "column.affiliation"),
-        (attr::EDU_PERSON_PRIMARY_AFFILIATION, "student", "column.affiliation"),
         (attr::SCHAC_DATE_OF_BIRTH, "20040229", "column.birth_date"),
         (attr::PROVOST_PRIVATE_MAIL, "z@example.net", "column.private_email"),
-        (attr::PROVOST_PROGRAM, "B-INFO", "column.program"),
-        (attr::PROVOST_START_DATE, "20260901040000Z", "column.start_date"),
-        (attr::PROVOST_END_DATE, "20300501035959Z", "column.end_date"),
     ] {
         assert_eq!(value(person, attribute), (&RecordAttribute::Value(expect.into()), rule.to_owned()), "{attribute}");
     }
-    assert_eq!(person.values().count(), 12);
+    assert_eq!(person.values().count(), 7);
+    assert_eq!(affiliation(person, ""), "registrar student 20260901040000Z 20300501035959Z B-INFO");
     assert_eq!((person.source_id(), person.address().base.as_str()), ("registrar:1", "zoe.cote"));
     let origin = state.origin(person).unwrap();
-    assert_eq!((origin.source, origin.line, origin.policies), ("registrar", 2, "built-in/1"));
+    assert_eq!((origin.source, origin.line, origin.policies), ("registrar", 2, "built-in/2"));
     assert_eq!((origin.digest, state.at()), (sources[0].digest.as_str(), at_2026()));
 }
 
@@ -65,12 +68,17 @@ fn a_blank_cell_follows_the_policy_of_its_column() {
     let sources = [source("registrar", "1,Ann,Roy,,,staff,,,,\n")];
     let mut keeping = policies();
     keeping.clearing_columns = vec![Column::PrivateEmail];
+    let held = "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library";
+    for (policies, expect) in [
+        (&policies(), "hr staff - -\nregistrar staff - -"),
+        (&keeping, "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library"),
+    ] {
+        let state = wanted(&sources, policies, at_2026());
+        assert_eq!(affiliation(&people(&state)[0], held), expect);
+    }
     for (policies, attribute, expect, rule) in [
-        (&policies(), attr::PROVOST_PROGRAM, RecordAttribute::None, "blank.program"),
-        (&policies(), attr::PROVOST_END_DATE, RecordAttribute::None, "blank.end_date"),
         (&policies(), attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
         (&policies(), attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
-        (&keeping, attr::PROVOST_PROGRAM, RecordAttribute::Any, "column.program"),
         (&keeping, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::None, "blank.private_email"),
     ] {
         let state = wanted(&sources, policies, at_2026());
@@ -89,7 +97,7 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     let state = wanted(&sources, &policies, at_2026());
     let [person] = &people(&state)[..] else { panic!("not one person: {:?}", people(&state)) };
     assert_eq!((person.address().base.as_str(), state.origin(person).unwrap().policies), ("juergen.gross", "site/7"));
-    assert_eq!(value(person, attr::PROVOST_END_DATE).0, &RecordAttribute::Value("20300430235959Z".into()));
+    assert_eq!(affiliation(person, ""), "registrar staff - 20300430235959Z");
     let rejected: Vec<(u64, &str)> = state.rejected().map(|problem| (problem.line, problem.column.as_str())).collect();
     assert_eq!(rejected, [(3, "affiliation")]);
 }

@@ -87,6 +87,38 @@ impl LocalState {
         Ok(Self { committer, readers: Readers::new(path) })
     }
 
+    /// Reads entries of a log whose sequence compares with `bound` as `condition` says, in that `order`.
+    fn read_log(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        condition: &'static str,
+        order: &'static str,
+        bound: i64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        let subject = subject.map(str::to_owned);
+        Box::pin(async move {
+            let of_subject = if subject.is_some() { "AND subject = ?4" } else { "AND ?4 IS NULL" };
+            let sql = format!(
+                "SELECT sequence, subject, value FROM entry WHERE log = ?1 AND {condition} {of_subject} \
+                 ORDER BY sequence {order} LIMIT ?3"
+            );
+            let read = move |connection: &Connection| {
+                let rows = connection.prepare_cached(&sql).and_then(|mut statement| {
+                    let values = params![log.name, bound, row_limit(limit), subject];
+                    let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                    rows.collect::<rusqlite::Result<Vec<(i64, String, Vec<u8>)>>>()
+                });
+                let entry = |(sequence, subject, value): (i64, String, Vec<u8>)| {
+                    Ok(LogEntry { sequence: from_row(sequence)?, subject, value: value.into() })
+                };
+                rows.map_err(storage)?.into_iter().map(entry).collect()
+            };
+            Ok(self.readers.read(read).await?)
+        })
+    }
+
     /// Whether the committer thread died of a bug: only a restart of the process revives it.
     pub fn is_dead(&self) -> bool {
         self.committer.is_dead()
@@ -387,27 +419,19 @@ impl StateStore for LocalState {
         before: Option<u64>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
-        let subject = subject.map(str::to_owned);
-        Box::pin(async move {
-            let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-            let of_subject = if subject.is_some() { "AND subject = ?4" } else { "AND ?4 IS NULL" };
-            let sql = format!(
-                "SELECT sequence, subject, value FROM entry WHERE log = ?1 AND sequence < ?2 {of_subject} \
-                 ORDER BY sequence DESC LIMIT ?3"
-            );
-            let read = move |connection: &Connection| {
-                let rows = connection.prepare_cached(&sql).and_then(|mut statement| {
-                    let values = params![log.name, before, row_limit(limit), subject];
-                    let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-                    rows.collect::<rusqlite::Result<Vec<(i64, String, Vec<u8>)>>>()
-                });
-                let entry = |(sequence, subject, value): (i64, String, Vec<u8>)| {
-                    Ok(LogEntry { sequence: from_row(sequence)?, subject, value: value.into() })
-                };
-                rows.map_err(storage)?.into_iter().map(entry).collect()
-            };
-            Ok(self.readers.read(read).await?)
-        })
+        let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+        self.read_log(log, subject, "sequence < ?2", "DESC", before, limit)
+    }
+
+    fn entries_after(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.read_log(log, subject, "sequence > ?2", "ASC", after, limit)
     }
 }
 

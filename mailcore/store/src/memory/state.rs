@@ -172,4 +172,19 @@ impl StateStore for MemoryState {
         let found = all.map(|(_, entry)| entry.clone()).take(limit.min(STATE_READ_MAX)).collect();
         Box::pin(std::future::ready(Ok(found)))
     }
+
+    fn entries_after(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        let rows = self.rows();
+        let all = rows.entries.iter().filter(|(name, entry)| {
+            *name == log.name && subject.is_none_or(|subject| entry.subject == subject) && entry.sequence > after
+        });
+        let found = all.map(|(_, entry)| entry.clone()).take(limit.min(STATE_READ_MAX)).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
 }
