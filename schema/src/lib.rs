@@ -160,7 +160,8 @@ pub mod attr {
     pub const PROVOST_CREDENTIAL_STATE: &str = "provostCredentialState";
     /// When the password was set, GeneralizedTime.
     pub const PROVOST_PASSWORD_SINCE: &str = "provostPasswordSince";
-    /// Hash of an earlier password, which may not be set again. Secret. Multi-valued.
+    /// An earlier password, which may not be set again: the GeneralizedTime at which it was replaced, a space, and its
+    /// hash. Secret. Multi-valued.
     pub const PROVOST_PASSWORD_HISTORY: &str = "provostPasswordHistory";
     /// Digest of a one-time activation link and its end: `DIGEST UNTIL`. Secret.
     pub const PROVOST_ACTIVATION: &str = "provostActivation";
@@ -204,6 +205,10 @@ pub mod attr {
     pub const PROVOST_PURGE_REQUEST: &str = "provostPurgeRequest";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
+    /// Attributes that only the directory's writer and the mail core may read: whoever has a value of one can log in as
+    /// the person, or test guesses against it.
+    pub const SECRETS: [&str; 4] = [USER_PASSWORD, PROVOST_PASSWORD_HISTORY, PROVOST_ACTIVATION, PROVOST_SCRAM];
+
     /// Operational: the immutable id of the entry (RFC 4530).
     pub const ENTRY_UUID: &str = "entryUUID";
     /// Operational: change sequence number of the last write.

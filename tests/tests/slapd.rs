@@ -215,6 +215,35 @@ fn sample() -> PathBuf {
     checkout().join("docs/sample/people.csv")
 }
 
+/// The access rules of `scripts/deploy/slapd`: a person reads their own entry without verifiers, history and links.
+fn secrets_of_a_password_are_hidden(site: &Site, ldap: &provost_tests::ldap::Ldap) {
+    let file = std::fs::read_to_string(sample()).unwrap();
+    let row = file.lines().find(|line| line.contains("Tremblay")).unwrap();
+    let password = row.rsplit(',').next().unwrap();
+    let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
+    let change = format!(
+        "dn: {dn}\nchangetype: modify\nadd: provostActivation\nprovostActivation: digest 20260101000000Z\n-\n\
+         add: provostPasswordHistory\nprovostPasswordHistory: 20260101000000Z {{SSHA}}hash\n"
+    );
+    ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
+    let secrets = ["userPassword", "provostScram", "provostPasswordHistory", "provostActivation"];
+    let names = ["*", "+"].into_iter().chain(secrets).collect::<Vec<_>>();
+    let all = ldap.search("(uid=zoe.tremblay)", &names).unwrap().good().unwrap();
+    assert!(secrets.iter().all(|name| all.contains(&format!("{name}:"))), "the service identity reads all: {all}");
+    let own = ldap.with(&dn, password);
+    let arguments: Vec<&str> = ["-b", &dn, "-s", "base", "(objectClass=*)"].into_iter().chain(names).collect();
+    let seen = own.run("ldapsearch", &arguments).unwrap().good().unwrap();
+    assert!(seen.contains("uid: zoe.tremblay"), "{seen}");
+    assert!(secrets.iter().all(|name| !seen.contains(&format!("{name}:"))), "a person reads a secret: {seen}");
+    for name in secrets {
+        let found = own.run("ldapsearch", &["-b", &dn, "-s", "base", &format!("({name}=*)"), "uid"]).unwrap();
+        assert!(!found.out.contains("uid: zoe"), "a person finds their {name}: {found:?}");
+    }
+    let clear = format!("dn: {dn}\nchangetype: modify\ndelete: provostActivation\n-\ndelete: provostPasswordHistory\n");
+    ldap.feed("ldapmodify", &clear).unwrap().good().unwrap();
+    site.wait_for("zoe.tremblay@example.edu", "250", LIMIT);
+}
+
 #[test]
 fn openldap_takes_the_place_of_the_embedded_server() {
     let sink = MailSink::start().unwrap();
@@ -243,6 +272,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
 
     // Changes by OpenLDAP tools.
     the_imported_person_is_found(&ldap);
+    secrets_of_a_password_are_hidden(&site, &ldap);
     an_alias_and_a_vacation_take_effect(&site, &ldap, &sink);
 
     // When two writers use one version, one of them is refused.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use provost_provision::{
-    AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, Severity, VacationChange,
+    AddressInfo, CredentialDetail, HistoryEntry, PersonDetail, PersonSummary, RecordError, Severity, VacationChange,
 };
 use provost_store::{AccountSnapshot, QueueRow, QueuedRecipient as Waiting};
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,8 @@ pub(crate) struct PersonBody {
     end_date: Option<String>,
     /// Whether the entry has a password.
     has_password: bool,
+    /// State of the password and of an activation link.
+    credential: CredentialBody,
     /// The addresses, the primary one first.
     addresses: Vec<AddressItem>,
     /// The vacation rule; `null` when there is none.
@@ -221,6 +223,7 @@ impl PersonBody {
             start_date: detail.start_date,
             end_date: detail.end_date,
             has_password: detail.has_password,
+            credential: detail.credential.into(),
             addresses: detail.addresses.into_iter().map(Into::into).collect(),
             vacation: detail.vacation.map(Into::into),
             created: detail.created,
@@ -332,6 +335,35 @@ pub(crate) struct PasswordBody {
     /// The new password: at least 8 characters, at most 512 octets.
     #[schema(min_length = 8, max_length = 512, format = Password)]
     pub(crate) password: Option<String>,
+}
+
+/// State of a person's password and activation link.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CredentialBody {
+    /// `none`, `set`, `must-change` (somebody else has chosen the password) or `expired`.
+    #[schema(example = "must-change")]
+    state: &'static str,
+    /// When the password was set, RFC 3339; null without a password, and when its time is unknown.
+    since: Option<String>,
+    /// When the activation link ends, RFC 3339; null without one that can still be used.
+    link_until: Option<String>,
+}
+
+impl From<CredentialDetail> for CredentialBody {
+    fn from(detail: CredentialDetail) -> Self {
+        Self { state: detail.state, since: detail.since, link_until: detail.link_until }
+    }
+}
+
+/// An activation link that was mailed. The link itself is only in the mail.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActivationSent {
+    /// The private address to which the mail goes.
+    pub(crate) to: String,
+    /// When the link ends, RFC 3339.
+    pub(crate) until: String,
+    /// Id of the audit record, also in `X-Audit-Id`.
+    pub(crate) audit_id: String,
 }
 
 /// Result of setting a password.

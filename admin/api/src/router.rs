@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::auth::require_token;
 use crate::handlers::{
-    addresses, imports, jobs, messages, password, people, queue, settings, sources, status, vacation,
+    activation, addresses, imports, jobs, messages, password, people, queue, settings, sources, status, vacation,
 };
 use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, HandlerState};
@@ -39,7 +39,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
         (name = "people", description = "Find people and show one"),
         (name = "addresses", description = "Aliases"),
         (name = "vacation", description = "Vacation rules"),
-        (name = "password", description = "Passwords"),
+        (name = "password", description = "Passwords and activation links"),
         (name = "imports", description = "Registrar files: plan, then apply"),
         (name = "operation", description = "The node's state, its queue and messages, and the settings that all nodes share"),
     )
@@ -88,6 +88,7 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
         .routes(routes!(addresses::list, addresses::add))
         .routes(routes!(addresses::remove))
         .routes(routes!(password::reset))
+        .routes(routes!(activation::send))
         .routes(routes!(imports::upload).layer(DefaultBodyLimit::max(CSV_OCTETS_MAX)))
         .routes(routes!(imports::show))
         .routes(routes!(imports::apply))

@@ -188,6 +188,7 @@ async fn the_openapi_document_describes_every_route() {
         ("/api/v1/people/{key}", vec!["get"]),
         ("/api/v1/people/{key}/history", vec!["get"]),
         ("/api/v1/people/{key}/vacation", vec!["delete", "put"]),
+        ("/api/v1/people/{key}/activation", vec!["post"]),
         ("/api/v1/people/{key}/addresses", vec!["get", "post"]),
         ("/api/v1/people/{key}/addresses/{address}", vec!["delete"]),
         ("/api/v1/people/{key}/password", vec!["post"]),

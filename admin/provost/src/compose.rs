@@ -32,6 +32,7 @@ use crate::http::CountedReplies;
 use crate::ldap_clients::LdapClients;
 use crate::lifecycle_runs::LifecycleRuns;
 use crate::log_filter::LogFilter;
+use crate::mail_outbox::{OutboxMails, StateOutbox};
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
 use crate::reload::{Reload, ReloadableParts};
@@ -114,7 +115,12 @@ impl Node {
         let of_view = view.clone();
         let settings = SettingsSource::new(move || ProvisionSettings::of(of_view.snapshot().settings()));
         let webhook_audit = audit.clone();
-        let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config));
+        let outbox = Arc::new(StateOutbox::new(state.clone()));
+        let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config)).with_outbox(outbox);
+        if let Some(server) = &server {
+            let of_view = view.clone();
+            server.follow_password_policy(move || of_view.snapshot().settings().passwords.clone());
+        }
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
@@ -128,6 +134,7 @@ impl Node {
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let runs_store: Arc<dyn MessageStore> = store.clone();
+        let mails = OutboxMails { state: state.clone(), queue: queue.clone(), directory: directory.clone() };
         let (webhook_state, webhook_store) = (state.clone(), store.clone());
         let parts = NodeParts {
             config,
@@ -148,6 +155,7 @@ impl Node {
         parts.listen_mail().await?;
         parts.listen_http(metrics.clone().scrape(parts.gauges(&directory, certificates.clone()))).await?;
         drain.spawn(metrics.keep_up(drain.clone()));
+        drain.spawn(mails.run(drain.clone()));
         drain.spawn(watch_directory(directory, drain.clone()));
         let webhooks = webhook_parts(data, webhook_audit, &view, webhook_state, webhook_store);
         let stopping = drain.clone();

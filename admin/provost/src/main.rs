@@ -18,6 +18,7 @@ mod lifecycle_runs;
 mod log;
 mod log_filter;
 mod machine_user;
+mod mail_outbox;
 mod monitoring;
 mod private;
 mod quickstart;
@@ -31,8 +32,8 @@ use clap::{Parser, Subcommand};
 use provost_provision::Language;
 
 use crate::commands::{
-    address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings, source,
-    token, trace, undo, vacation, webhook,
+    activation, address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings,
+    source, token, trace, undo, vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -87,6 +88,9 @@ enum Command {
     /// Set, show and clear vacation rules.
     #[command(subcommand)]
     Vacation(vacation::Command),
+    /// Invite people: mail one-time links, or print letters.
+    #[command(subcommand)]
+    Activation(activation::Command),
     /// List, add and remove addresses of a person.
     #[command(subcommand)]
     Address(address::Command),
@@ -165,6 +169,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Person(command) => person::run(&config()?, command, &print).await,
         Command::Explain(arguments) => explain::run(&config()?, &arguments, &print).await,
         Command::Vacation(command) => vacation::run(&config()?, command, &print).await,
+        Command::Activation(command) => activation::run(&config()?, command, &print).await,
         Command::Address(command) => address::run(&config()?, command, &print).await,
         Command::Directory(command) => directory::run(&config()?, command, &print).await,
         Command::Roles(command) => roles::run(&command, &print),

@@ -1,16 +1,20 @@
-//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without
+//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. Pages for everyone: activation of the
+//! account, change of the own password. French and English; works without
 //! script.
 //!
 //! This crate holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the
 //! command line and REST. Every view of a person and every change is audited under the signed-in person's login. Two
 //! things must never happen here: a script in a page, and a page that a browser may store.
 
+mod activation;
 mod calendar;
 mod change;
 mod form;
 mod language;
+mod own_password;
 mod page;
 mod password;
+mod password_check;
 mod people;
 mod person_link;
 mod person_page;
@@ -29,13 +33,22 @@ mod web;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 pub use web::WebState;
 
 /// Largest form, in octets: the longest vacation reply that the desk accepts (two texts of 10,000 characters and two
 /// subjects of 200), with 12 octets for a character: up to four in UTF-8, each percent-encoded as three.
 const FORM_OCTETS_MAX: usize = 256 * 1024;
+
+/// Largest body of a form that any visitor may send, in octets: several times the longest name and passwords. It is no
+/// larger than what the memory budget leaves uncounted (`provost_net::FREE_OCTETS`).
+const PUBLIC_FORM_OCTETS_MAX: usize = 8 * 1024;
+
+/// A page with a form for visitors who are not signed in.
+fn public(page: MethodRouter<web::Web>) -> MethodRouter<web::Web> {
+    page.layer(DefaultBodyLimit::max(PUBLIC_FORM_OCTETS_MAX))
+}
 
 /// All pages, from `/`, with the fallback for every path that no other router has.
 ///
@@ -52,10 +65,11 @@ pub fn router(state: WebState) -> Router {
         .route("/people/{id}/vacation/clear", post(vacation::clear))
         .route("/people/{id}/password", get(password::confirm).post(password::reset))
         .route("/people/{id}/password/new", get(password::slip))
-        .route(
-            "/sign-in",
-            get(sign_in::show).post(sign_in::sign_in).layer(DefaultBodyLimit::max(sign_in::FORM_OCTETS_MAX)),
-        )
+        .route("/people/{id}/activation", get(activation::confirm).post(activation::send))
+        .route(own_password::PATH, public(get(own_password::show).post(own_password::change)))
+        .route("/activate", public(get(activation::show_code_form).post(activation::enter_code)))
+        .route("/activate/{token}", public(get(activation::show).post(activation::activate)))
+        .route("/sign-in", public(get(sign_in::show).post(sign_in::sign_in)))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/style.css", get(page::style))
         .route("/assets/icon.svg", get(page::icon))

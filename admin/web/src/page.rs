@@ -21,7 +21,7 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("head", include_str!("../templates/head.hbs")),
     ("foot", include_str!("../templates/foot.hbs")),
     ("sign_in", include_str!("../templates/sign_in.hbs")),
@@ -30,6 +30,11 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("password_confirm", include_str!("../templates/password_confirm.hbs")),
     ("password_slip", include_str!("../templates/password_slip.hbs")),
     ("address_remove", include_str!("../templates/address_remove.hbs")),
+    ("own_password", include_str!("../templates/own_password.hbs")),
+    ("password_changed", include_str!("../templates/password_changed.hbs")),
+    ("activate_code", include_str!("../templates/activate_code.hbs")),
+    ("activate", include_str!("../templates/activate.hbs")),
+    ("activation_confirm", include_str!("../templates/activation_confirm.hbs")),
     ("message", include_str!("../templates/message.hbs")),
 ];
 

@@ -5,7 +5,9 @@ use axum::response::Response;
 use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange};
+use provost_provision::{
+    CredentialDetail, HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange,
+};
 use provost_store::{AccountId, AccountSnapshot};
 use provost_view::VACATION_INTERVAL_DAYS;
 use serde::Serialize;
@@ -61,6 +63,7 @@ struct PersonData {
 #[derive(Serialize)]
 struct ShownForms {
     reset: bool,
+    activation: bool,
     vacation: bool,
     addresses: bool,
     any: bool,
@@ -75,8 +78,9 @@ impl ShownForms {
         };
         // The page of the reset opens only for users who may reset any person's password, not only their own.
         let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
+        let activation = may(Permission::SendActivation) && (!detail.has_password || reset);
         let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
-        Self { reset, vacation, addresses, any: reset || vacation || addresses }
+        Self { reset, activation, vacation, addresses, any: reset || activation || vacation || addresses }
     }
 }
 
@@ -213,7 +217,7 @@ pub(crate) async fn show(
     let now = &Timestamp::now().to_zoned_datetime(directory.settings().time_zone.clone());
     let mailbox = snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota, now, language));
     let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, now.date(), language);
-    let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
+    let glance = glance(&detail, mailbox.as_ref(), &vacation, now, language);
     let history_lines = |entries: Vec<HistoryEntry>| HistoryData {
         lines: entries.into_iter().map(|entry| history_line(entry, now, language)).collect(),
     };
@@ -236,11 +240,11 @@ fn glance(
     detail: &PersonDetail,
     mailbox: Option<&MailboxData>,
     vacation: &VacationData,
+    now: &ZonedDateTime,
     language: Language,
 ) -> Vec<GlanceLine> {
     let state = &detail.summary.state;
-    let password =
-        if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
+    let password = credential(&detail.credential, now, language);
     let text = |key: &str| language.text(key, &[]);
     let (used, fullness) =
         mailbox.map_or_else(|| (text("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
@@ -251,12 +255,31 @@ fn glance(
     };
     let lines = [
         ("glance.state", language.name("state", state), state_level(state)),
-        ("glance.password", text(password.0), password.1),
+        ("glance.password", password.0, password.1),
         ("glance.vacation", vacation.summary.clone(), vacation.level),
         ("glance.mailbox", used, fullness),
         ("glance.last_login", last_login, ""),
     ];
     lines.into_iter().map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
+}
+
+/// The state of the password and of a link, with the CSS class of its colour.
+fn credential(credential: &CredentialDetail, now: &ZonedDateTime, language: Language) -> (String, &'static str) {
+    let (state, level) = (
+        language.name("credential", credential.state),
+        match credential.state {
+            "set" => "",
+            "none" if credential.link_until.is_none() => "bad",
+            _ => "warn",
+        },
+    );
+    match &credential.link_until {
+        Some(until) => {
+            let day = moment(until, now, language);
+            (language.text("credential.link_until", &[("state", &state), ("day", &day)]), level)
+        }
+        None => (state, level),
+    }
 }
 
 fn person_data(

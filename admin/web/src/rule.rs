@@ -4,7 +4,16 @@ use crate::language::Language;
 
 /// The desk's wording of each rule, and the key of its translation. `*` matches any text, which replaces `{value}` in
 /// the translation.
-const RULES: [(&str, &str); 14] = [
+const RULES: [(&str, &str); 23] = [
+    ("shorter than * characters", "rule.too_short"),
+    ("longer than 512 octets", "rule.too_long"),
+    ("empty, longer than 512 octets, or with a control character", "rule.too_long"),
+    ("a control character within the password", "rule.password_control"),
+    ("an invisible character within the password", "rule.password_control"),
+    ("one of the passwords that guessers try first", "rule.common"),
+    ("made of the person's own names, login or birth date, or of the site's name", "rule.personal"),
+    ("the present password or one of the last *", "rule.reused"),
+    ("the person has no private address: print a letter instead", "rule.no_private"),
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),
     ("an address has the form local@domain", "rule.address"),

@@ -1,29 +1,25 @@
 //! Sign-in and sign-out.
 
-use std::net::Ipv6Addr;
-
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{Permission, Principal};
-use provost_view::{Login, LoginAttempt, Secret};
+use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::form::{NoFields, SessionForm, foreign_form, unreadable_form};
+use crate::own_password;
 use crate::page::page;
+use crate::password_check::person_of;
 use crate::security::{came_by_tls, is_same_origin};
 use crate::session::passwords_digest;
-use crate::throttle::SourceFamiliarity;
 use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
-
-/// Longest name that is looked up, in octets. People may sign in with an address, whose local part has at most 64
-/// octets and its domain 255 (RFC 5321 §4.5.3.1).
-const NAME_OCTETS_MAX: usize = 320;
 
 #[derive(Deserialize)]
 pub(crate) struct SignInQuery {
@@ -38,10 +34,6 @@ pub(crate) struct SignInForm {
     #[serde(default)]
     next: String,
 }
-
-/// Largest body of a sign-in, in octets: several times the longest name and password. Any visitor may send one, so it
-/// is no larger than what the memory budget leaves uncounted (`provost_net::FREE_OCTETS`).
-pub(crate) const FORM_OCTETS_MAX: usize = 8 * 1024;
 
 #[derive(Serialize)]
 struct SignInPage<'a> {
@@ -81,45 +73,21 @@ pub(crate) async fn sign_in(
         let error = Some(visitor.language.text(key, values));
         page(&visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
     };
-    if name.len() > NAME_OCTETS_MAX {
-        return show_again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
-    }
-    let source = visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
-    let familiarity = match web.services.view.is_familiar(name, source, now) {
-        true => SourceFamiliarity::Familiar,
-        false => SourceFamiliarity::Unfamiliar,
-    };
-    match web.throttle.attempt(name, visitor.address, familiarity, now).await {
-        Ok(None) => {}
-        Ok(Some(seconds)) => {
-            let values = [("seconds", &*seconds.to_string())];
-            let mut reply = show_again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &values);
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            return reply;
-        }
-        Err(error) => {
-            tracing::error!(%error, "sign-ins cannot be counted, so all are refused");
-            return show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
-        }
-    }
     let desk = &web.services.desk;
     let password = Secret::new(form.password.as_str());
-    let attempt = LoginAttempt { name, password: &password, source, service: "web" };
-    let person = match web.services.view.login(attempt, now).await {
-        Login::Throttled => return show_again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
-        Login::Unavailable => {
-            web.throttle.not_verified(name, visitor.address, now).await;
-            return show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+    let person = match person_of(&web, &visitor, name, &password, now).await {
+        Ok(person) => person,
+        Err(refused) => {
+            let values = [("seconds", &*refused.seconds())];
+            return refused.with_wait(show_again(refused.status, refused.key, &values));
         }
-        Login::Refused => {
-            // Only a login that exists is audited: other text in this field may be a password.
-            if let Some(person) = web.services.view.snapshot().by_login(name) {
-                desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
-            }
-            return show_again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
-        }
-        Login::Accepted(person) => person,
     };
+    if let Some(due) = person.password_state.due(&web.services.view.snapshot().settings().passwords, now) {
+        web.throttle.succeeded(name, visitor.address, now).await;
+        let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let path = format!("{}?name={name}&due={}", own_password::PATH, own_password::due_query(due));
+        return Redirect::to(&path).into_response();
+    }
     let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson)) else {
         desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
         return show_again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);

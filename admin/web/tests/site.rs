@@ -264,6 +264,54 @@ async fn a_new_password_is_shown_once() {
     );
 }
 
+#[tokio::test]
+async fn a_link_is_sent_after_a_confirmation_and_shown_on_the_page() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let person = browser.find("neil").await;
+    assert!(browser.get(&person).await.text.contains("None set: cannot log in"));
+    check_markup(&browser.get(&format!("{person}/activation")).await);
+    let page = browser.change(&format!("{person}/activation"), "").await;
+    for part in ["A link was sent to bob@example.net.", "activation link until", "Activation link sent"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert!(!page.text.contains("/activate/"), "the page shows the link: {}", page.text);
+    // Zoé has no private address.
+    let zoe = browser.find("tremblay").await;
+    let refused = browser.post(&format!("{zoe}/activation"), "").await;
+    assert!(refused.status == 422 && refused.text.contains("Print a letter instead"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn pages_for_everyone_are_valid_and_say_what_is_wrong() {
+    let site = Site::start().await;
+    let browser = Browser { web: web(&site), cookie: "lang=fr".to_owned(), csrf: String::new() };
+    for path in ["/password", "/password?due=initial&name=zoe", "/password?due=expired", "/activate"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        check_markup(&page);
+    }
+    let unknown = browser.get("/activate/unknown").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text.contains("Ce lien ne fonctionne pas"), "{}", unknown.text);
+    check_markup(&unknown);
+    let form = "name=helen.desk&password=correct+horse";
+    for (more, status, text) in [
+        ("&new=one&again=two", 422, "ne sont pas identiques"),
+        ("&new=helen.desk1&again=helen.desk1", 422, "fait de vos noms"),
+        ("&new=correct+horse&again=correct+horse", 422, "l’un des 5 derniers"),
+        ("&new=azertyuiop1&again=azertyuiop1", 422, "essaie en premier"),
+        ("&new=battery+staple&again=battery+staple", 200, "a été changé"),
+    ] {
+        let page = browser.post("/password", &format!("{form}{more}")).await;
+        assert_eq!(page.status, status, "{more}: {}", page.text);
+        assert!(page.text.contains(text), "{more}: {}", page.text);
+        check_markup(&page);
+    }
+    let wrong = browser.post("/password", "name=nobody&password=x&new=battery+staple&again=battery+staple").await;
+    assert!(wrong.status == 422 && wrong.text.contains("incorrect"), "{}", wrong.text);
+}
+
 /// The directory works, so no page may say that it is unavailable; a clerk must learn that the old password is gone.
 #[tokio::test]
 async fn a_page_says_what_fails_when_the_shared_state_is_away() {

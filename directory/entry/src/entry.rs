@@ -82,7 +82,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The values of an attribute for `Debug`: as text, with U+FFFD for what is not UTF-8; only their number for passwords.
+/// The values of an attribute for `Debug`: as text, with U+FFFD for what is not UTF-8; only their number for secrets.
 pub(crate) struct ShownValues<'a> {
     pub(crate) name: &'a AttributeDescription,
     pub(crate) values: &'a [Vec<u8>],
@@ -90,7 +90,8 @@ pub(crate) struct ShownValues<'a> {
 
 impl fmt::Debug for ShownValues<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.attribute_type().eq_ignore_ascii_case(provost_schema::attr::USER_PASSWORD) {
+        let of = self.name.attribute_type();
+        if provost_schema::attr::SECRETS.iter().any(|secret| of.eq_ignore_ascii_case(secret)) {
             return write!(f, "[{} redacted]", self.values.len());
         }
         f.debug_list().entries(self.values.iter().map(|value| String::from_utf8_lossy(value))).finish()
@@ -107,6 +108,10 @@ mod tests {
         let entry = Entry::new(Dn::root()).with("uid", "zoe").with("userPassword", "{SSHA}hash");
         let text = format!("{entry:?}");
         assert!(text.contains("zoe") && text.contains("redacted") && !text.contains("hash"), "{text}");
+        for secret in provost_schema::attr::SECRETS {
+            let text = format!("{:?}", Entry::new(Dn::root()).with(secret, "20260101000000Z {SSHA}hash"));
+            assert!(text.contains("redacted") && !text.contains("hash"), "{text}");
+        }
         let value = b"{SSHA}hash".to_vec();
         let text = format!("{:?}", Modification::replace(AttributeDescription::of("userpassword"), vec![value]));
         assert!(text.contains("redacted") && !text.contains("hash"), "{text}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use provost_client::Directory;
-use provost_credential::{Scheme, Secret};
+use provost_credential::{PasswordPolicy, PasswordValues, Secret};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -69,7 +69,7 @@ pub struct Outcomes {
 type NumberedChange<'a> = (u32, &'a PersonChange);
 
 /// A change with the hash of its password, if it has one.
-type HashedChange<'a> = (NumberedChange<'a>, Option<String>);
+type HashedChange<'a> = (NumberedChange<'a>, Option<PasswordValues>);
 
 /// How a change ended: its line, the number of writes done by this run, and the failure if there was one.
 type ChangeEnd = (u64, usize, Option<PersonFailure>);
@@ -78,8 +78,8 @@ type ChangeEnd = (u64, usize, Option<PersonFailure>);
 pub struct Applier<'a> {
     /// The directory that receives the writes.
     pub directory: &'a Directory,
-    /// How initial passwords are stored.
-    pub scheme: Scheme,
+    /// How initial passwords are stored, and whether they must be changed.
+    pub password_policy: &'a PasswordPolicy,
     /// The user or token in whose name the batch runs.
     pub actor: &'a Actor,
     /// Where begin, end and each person are recorded.
@@ -127,13 +127,18 @@ impl Applier<'_> {
         };
         outcomes.batch.clone_from(&journal.batch);
         outcomes.resumed = found.is_some();
-        let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
+        let performer = Performer::new(
+            self.directory,
+            &journal,
+            found.unwrap_or_default(),
+            self.password_policy.must_change_initial,
+        );
         let batch_audit = self.batch_audit(plan, &journal);
         let turns = Semaphore::new(WRITING);
         let work = ApplyContext {
             plan,
             passwords,
-            scheme: self.scheme,
+            password_policy: self.password_policy,
             performer: &performer,
             batch_audit: &batch_audit,
             turns: &turns,
@@ -284,7 +289,7 @@ impl Applier<'_> {
 struct ApplyContext<'a> {
     plan: &'a Plan,
     passwords: &'a InitialPasswords,
-    scheme: Scheme,
+    password_policy: &'a PasswordPolicy,
     performer: &'a Performer<'a>,
     batch_audit: &'a BatchAudit<'a>,
     /// One permit for each person being written, [`WRITING`] in all.
@@ -318,7 +323,7 @@ impl<'a> ApplyContext<'a> {
             while going_on && hashing.len() < cores && hashed.len() < HASHED_AHEAD {
                 let Some(placed) = waiting.next() else { break };
                 match self.password(placed) {
-                    Ok(Some(password)) => hashing.push(hash(placed, password.clone(), self.scheme)),
+                    Ok(Some(password)) => hashing.push(hash(placed, password.clone(), self.password_policy.clone())),
                     Ok(None) => hashed.push_back((placed, None)),
                     Err(reason) => {
                         outcomes.failed.push((placed.1.line, reason));
@@ -368,7 +373,7 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// Applies one person: records them in the audit, then writes; a person whose writes failed is recorded again.
-    async fn apply_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
+    async fn apply_change(&self, (place, change): NumberedChange<'_>, password: Option<PasswordValues>) -> ChangeEnd {
         // The earlier run that completed this person has recorded them.
         if (0u32..).zip(&change.writes).all(|(write, _)| self.performer.is_done(place, write)) {
             return (change.line, 0, None);
@@ -379,7 +384,7 @@ impl<'a> ApplyContext<'a> {
         };
         // The result is `Ok`: the semaphore is never closed.
         let _turn = self.turns.acquire().await;
-        let ended = self.write_change((place, change), hash).await;
+        let ended = self.write_change((place, change), password).await;
         if let (_, done, Some(failure)) = &ended {
             let was_written = |(number, write)| self.performer.was_written((place, number), write);
             let is_begun = *done > 0 || (0u32..).zip(&change.writes).any(was_written);
@@ -389,11 +394,11 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// Sends all writes of one person in order.
-    async fn write_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
+    async fn write_change(&self, (place, change): NumberedChange<'_>, password: Option<PasswordValues>) -> ChangeEnd {
         let mut writes_done = 0;
         for (number, write) in (0u32..).zip(&change.writes) {
-            let hash = hash.as_deref().filter(|_| write.password.is_some());
-            match self.performer.perform((place, number), write, hash).await {
+            let password = password.as_ref().filter(|_| write.password.is_some());
+            match self.performer.perform((place, number), write, password).await {
                 Ok(is_written) => writes_done += usize::from(is_written),
                 Err(failure) => return (change.line, writes_done, Some(failure)),
             }
@@ -419,11 +424,11 @@ impl Outcomes {
 async fn hash(
     placed: NumberedChange<'_>,
     password: Secret,
-    scheme: Scheme,
-) -> (NumberedChange<'_>, Result<(String, Duration), tokio::task::JoinError>) {
+    policy: PasswordPolicy,
+) -> (NumberedChange<'_>, Result<(PasswordValues, Duration), tokio::task::JoinError>) {
     let task = tokio::task::spawn_blocking(move || {
         let started = Instant::now();
-        (provost_credential::hash(&password, scheme), started.elapsed())
+        (policy.hash(&password), started.elapsed())
     });
     (placed, task.await)
 }
@@ -465,8 +470,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (audit, journals) = (Audit::in_memory(), Journals::new(folder.path().into()));
         let actor = Actor { name: "cli:test".into(), via: "cli" };
-        let applier =
-            Applier { directory: &directory, scheme: Scheme::Ssha, actor: &actor, audit: &audit, journals: &journals };
+        let applier = Applier {
+            directory: &directory,
+            password_policy: &PasswordPolicy::default(),
+            actor: &actor,
+            audit: &audit,
+            journals: &journals,
+        };
         let mut last = ApplyProgress { done: 0, total: 0 };
         let ended =
             applier.apply_until(std::future::ready(()), &Arc::new(plan), &passwords, &mut |now| last = now).await;

@@ -6,6 +6,7 @@
 //! changed since that read. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
+mod activation;
 mod address;
 mod audit_export;
 mod detail;
@@ -14,6 +15,7 @@ mod import;
 mod lifecycle;
 mod list;
 mod messages;
+mod password;
 mod permit;
 mod policy;
 mod purge;
@@ -25,16 +27,22 @@ mod undo;
 mod vacation;
 mod webhook;
 
-pub use account::StoredPassword;
+pub use activation::{
+    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, Invitee, SentActivation,
+};
 pub use audit_export::{AuditPage, AuditSelection};
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
 pub use messages::NamedPerson;
+pub use password::StoredPassword;
+pub(crate) use password::generate_code;
 pub use purge::PurgeOutcome;
 pub use setting::StatedSetting;
 pub use target::{ChangeTarget, ExpectedVersion};
 pub use undo::{BatchSummary, UndoError};
+
+use std::sync::Arc;
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
@@ -44,6 +52,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::audit::{ChangeOutcome, VIEW_PERSON};
+use crate::outbox::MailOutbox;
 use crate::recorded_change::recorded_modifications;
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
@@ -146,6 +155,8 @@ pub struct PersonDetail {
     pub end_date: Option<String>,
     /// Whether the entry has a password.
     pub has_password: bool,
+    /// State of the password and of an activation link.
+    pub credential: CredentialDetail,
     /// Quota in octets, where the entry states one.
     pub quota_octets: Option<u64>,
     /// Addresses, primary first.
@@ -158,6 +169,17 @@ pub struct PersonDetail {
     pub modified: Option<String>,
     /// Id of the audit record of this view.
     pub audit_id: String,
+}
+
+/// What the help desk sees of a person's password and activation link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CredentialDetail {
+    /// `none`, `set`, `must-change` or `expired`.
+    pub state: &'static str,
+    /// When the password was set, RFC 3339; `None` without a password, and when its time is unknown.
+    pub since: Option<String>,
+    /// When the activation link ends, RFC 3339; `None` without one that can still be used.
+    pub link_until: Option<String>,
 }
 
 /// Why an operation failed.
@@ -232,6 +254,8 @@ pub struct Desk {
     audit: Audit,
     /// Records each write of an import.
     journals: Journals,
+    /// Takes the mails that operations send; `None` when mails cannot be sent.
+    outbox: Option<Arc<dyn MailOutbox>>,
 }
 
 /// A person as read before a change.
@@ -274,7 +298,12 @@ impl Desk {
     /// Operations on `directory` that follow `settings`. Views and changes are recorded in `audit`, the writes of an
     /// import also in `journals`.
     pub fn new(directory: Directory, settings: impl Into<SettingsSource>, audit: Audit, journals: Journals) -> Self {
-        Self { directory, settings: settings.into(), audit, journals }
+        Self { directory, settings: settings.into(), audit, journals, outbox: None }
+    }
+
+    /// The same operations, which send their mails through `outbox`.
+    pub fn with_outbox(self, outbox: Arc<dyn MailOutbox>) -> Self {
+        Self { outbox: Some(outbox), ..self }
     }
 
     /// People whose name, login, address, number or source id matches each word of `text`, case ignored, sorted by
@@ -319,7 +348,10 @@ impl Desk {
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
-        let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
+        let mut detail = {
+            let settings = self.settings.get();
+            detail::detail(&found.entry, &addresses, &settings.time_zone, &settings.passwords)?
+        };
         let audit_id = self.audit.record(principal.actor(), VIEW_PERSON, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             audit_id.map_err(|error| DeskError::AuditUnavailable(format!("the access cannot be audited: {error}")))?;

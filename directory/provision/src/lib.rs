@@ -5,6 +5,7 @@
 //! write is repeatable and has a receipt in a journal. The CLI, the REST API and the web pages call the same functions.
 //! [`Desk`] takes a [`Principal`] and decides what it may do.
 
+mod activation;
 mod apply;
 mod attribute_change;
 mod attributes;
@@ -17,6 +18,7 @@ mod history;
 mod journal;
 mod lifecycle;
 mod naming;
+mod outbox;
 mod people_list;
 mod plan;
 mod policies;
@@ -36,14 +38,17 @@ mod write;
 // The modules here name the reading crate by the part that it is.
 use provost_source as source;
 
+pub use activation::{LetterPages, LetterSite};
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
-    AddressInfo, AuditPage, AuditSelection, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
-    ImportError, ImportOptions, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PersonTimeline,
-    PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError, VacationChange,
+    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AuditPage,
+    AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
+    ImportError, ImportOptions, Invitee, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary,
+    PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword,
+    UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
@@ -53,6 +58,7 @@ pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, lifecycle_facts};
 pub use naming::fold_name;
+pub use outbox::{MailCondition, MailOutbox, OutgoingMail};
 pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,

@@ -62,6 +62,11 @@ impl Principal {
         })
     }
 
+    /// Whether the principal is the person with this entryUUID.
+    pub(crate) fn is_person(&self, entry_uuid: Option<Uuid>) -> bool {
+        self.person.is_some() && self.person == entry_uuid
+    }
+
     /// Whether a role of the principal grants an operation on any entry ([`Grant::Any`]). Pages use this to hide what
     /// would fail; the operation checks again. [`Principal::may_on`] also compares the principal's roles with those of
     /// the person.
@@ -77,7 +82,7 @@ impl Principal {
         entry_uuid: Option<Uuid>,
         roles: impl IntoIterator<Item = &'a str>,
     ) -> bool {
-        let is_own = self.person.is_some() && self.person == entry_uuid;
+        let is_own = self.is_person(entry_uuid);
         match self.grant(operation) {
             Grant::No => false,
             Grant::Own => is_own,

@@ -9,8 +9,7 @@ use provost_schema::attr;
 use serde_json::{Value, json};
 
 /// Attributes whose values no record, page or list shows.
-pub(crate) const SECRETS: [&str; 4] =
-    [attr::USER_PASSWORD, attr::PROVOST_PASSWORD_HISTORY, attr::PROVOST_ACTIVATION, attr::PROVOST_SCRAM];
+pub(crate) const SECRETS: [&str; 4] = attr::SECRETS;
 /// Longest value that a record holds, octets. A longer one, such as the text of a vacation reply, is recorded by its
 /// digest.
 const VALUE_OCTETS_MAX: usize = 1024;
@@ -73,7 +72,7 @@ impl RecordedChange {
             "address.add" => vec![part(Vec::new(), address)],
             "address.remove" => vec![part(address, Vec::new())],
             "role.set" => vec![Self::whole(attr::PROVOST_ROLE, texts(&detail["before"]), texts(&detail["after"]))],
-            "password.reset" => {
+            "password.reset" | "password.change" | "activation.use" => {
                 let before = if detail["had_one"] == true { vec![HIDDEN.to_owned()] } else { Vec::new() };
                 vec![Self { is_whole: false, ..Self::whole(attr::USER_PASSWORD, before, vec![HIDDEN.to_owned()]) }]
             }

@@ -98,6 +98,9 @@ pub enum Permission {
     ChangeAddresses,
     /// Set a person's password.
     ResetPassword,
+    /// Send a person an activation link, or print it. For a person who has a password, this needs the right to reset it
+    /// as well.
+    SendActivation,
     /// Change the roles of a person, and create people who have a role.
     SetRoles,
     /// Plan a registrar's file.
@@ -138,7 +141,7 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 22] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 23] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ListPeople,      [ANY, NO , ANY, NO , ANY, ANY, NO ]),
@@ -146,6 +149,7 @@ pub const TABLE: [(Permission, [Grant; ROLES.len()]); 22] = [
     (Permission::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
     (Permission::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
     (Permission::ResetPassword,   [NO , ANY, ANY, NO , ANY, NO , OWN]),
+    (Permission::SendActivation,  [ANY, ANY, ANY, NO , ANY, NO , NO ]),
     (Permission::SetRoles,        [NO , NO , NO , NO , ANY, NO , NO ]),
     (Permission::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Permission::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
@@ -174,6 +178,7 @@ impl Permission {
             Self::SetVacation => "vacation.set",
             Self::ChangeAddresses => "address.change",
             Self::ResetPassword => "password.reset",
+            Self::SendActivation => "activation.send",
             Self::SetRoles => "role.set",
             Self::PlanImport => "import.plan",
             Self::ViewImports => "import.view",
@@ -195,7 +200,7 @@ impl Permission {
 
     /// Whether the operation changes credentials or rights of a person: the rank is then checked as well.
     pub fn changes_credentials(self) -> bool {
-        matches!(self, Self::ResetPassword | Self::SetRoles)
+        matches!(self, Self::ResetPassword | Self::SendActivation | Self::SetRoles)
     }
 }
 

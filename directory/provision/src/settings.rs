@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
+use provost_credential::PasswordPolicy;
 use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class, ou};
-use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, StatedEntry};
+use provost_settings::{ClientServer, Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, StatedEntry};
 
 use crate::REGISTRAR;
 
@@ -18,8 +19,12 @@ pub struct ProvisionSettings {
     pub domain: String,
     /// Name of the source of a registrar's file: `registrar`.
     pub source: String,
-    /// How new passwords are stored.
-    pub scheme: provost_credential::Scheme,
+    /// The rules for passwords and activation links.
+    pub passwords: PasswordPolicy,
+    /// Address of the pages, without a `/` at the end; `None` when the site states none.
+    pub web_url: Option<String>,
+    /// Servers that people enter in their mail program.
+    pub client_servers: Vec<ClientServer>,
     /// Days for which only the former owner can get a removed address back; 0 frees it at once.
     pub address_quarantine: u16,
     /// Time zone in which the days of enrolments and vacations begin and end.
@@ -32,7 +37,9 @@ impl ProvisionSettings {
         Self {
             domain: shared.mail_domain.clone(),
             source: REGISTRAR.to_owned(),
-            scheme: shared.password_scheme,
+            passwords: shared.passwords.clone(),
+            web_url: shared.web_url.clone(),
+            client_servers: shared.client_servers.clone(),
             address_quarantine: shared.address_quarantine,
             time_zone: shared.time_zone.clone(),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use provost_client::WriteConditions;
+use provost_credential::PasswordValues;
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
@@ -87,8 +88,10 @@ pub enum WriteKind {
 pub(crate) struct WriteContext {
     /// provostLastBatch of every entry written.
     pub(crate) id: String,
-    /// GeneralizedTime: provostSince of new addresses.
+    /// GeneralizedTime: provostSince of new addresses, provostPasswordSince of initial passwords.
     pub(crate) since: String,
+    /// Whether an initial password must be changed.
+    pub(crate) must_change: bool,
 }
 
 /// A request to the directory (RFC 4511 §4.6, §4.7).
@@ -103,8 +106,8 @@ pub(crate) enum LdapWrite {
 }
 
 impl Write {
-    /// The request for this write; `hash` is the hash of the initial password, if the write sets one.
-    pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> LdapWrite {
+    /// The request for this write; `password` is the initial password, if the write sets one.
+    pub(crate) fn operation(&self, context: &WriteContext, password: Option<&PasswordValues>) -> LdapWrite {
         match &self.action {
             WriteKind::AddAddress => {
                 let entry = with_classes(Entry::new(self.dn.clone()), &ADDRESS_CLASSES);
@@ -112,16 +115,15 @@ impl Write {
             }
             WriteKind::AddPerson => {
                 let entry = self.fill(with_classes(Entry::new(self.dn.clone()), &PERSON_CLASSES), context);
-                LdapWrite::Add(match hash {
-                    Some(hash) => entry.with(attr::USER_PASSWORD, hash),
-                    None => entry,
-                })
+                let values = password.map(|password| password.of_new_entry(context.must_change, &context.since));
+                let values = values.into_iter().flatten();
+                LdapWrite::Add(values.fold(entry, |entry, (name, value)| entry.with(name, value)))
             }
             WriteKind::AddTombstone => {
                 let entry = with_classes(Entry::new(self.dn.clone()), &TOMBSTONE_CLASSES);
                 LdapWrite::Add(self.filled(entry))
             }
-            WriteKind::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
+            WriteKind::ModifyPerson { csn } => self.modify(context, password, tree::unchanged_since(csn.as_deref())),
             WriteKind::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
                 self.modify(context, None, WriteConditions { assert: Some(Filter::And(as_compared)) })
@@ -147,11 +149,21 @@ impl Write {
         entry
     }
 
-    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut conditions: WriteConditions) -> LdapWrite {
+    fn modify(
+        &self,
+        context: &WriteContext,
+        password: Option<&PasswordValues>,
+        mut conditions: WriteConditions,
+    ) -> LdapWrite {
         let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
-        if let Some(hash) = hash {
-            let name = AttributeDescription::of(attr::USER_PASSWORD);
-            changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
+        if let Some(password) = password {
+            let values = password.of_new_entry(context.must_change, &context.since);
+            // Replace, except for the password itself: an earlier password may have left a verifier or a state.
+            changes.extend(values.into_iter().map(|(name, value)| {
+                let (is_password, name) = (name == attr::USER_PASSWORD, AttributeDescription::of(name));
+                let value = vec![value.into_bytes()];
+                if is_password { Modification::add(name, value) } else { Modification::replace(name, value) }
+            }));
             // The server checks that the person has no password and no role. This program may have no right to read
             // passwords, and the person may have received a role since the plan was made: a registrar must not set the
             // password of a person with a role.

@@ -101,7 +101,12 @@ impl Site {
         let settings = ProvisionSettings {
             domain: "example.edu".into(),
             source: "registrar".into(),
-            scheme: Scheme::Ssha,
+            passwords: provost_credential::PasswordPolicy {
+                scheme: Scheme::Ssha,
+                ..provost_credential::PasswordPolicy::default()
+            },
+            web_url: Some("https://accounts.example.edu".into()),
+            client_servers: Vec::new(),
             address_quarantine: 180,
             time_zone: jiff::tz::TimeZone::UTC,
         };

@@ -8,8 +8,8 @@ use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole, Writ
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Modification};
 use provost_provision::{
-    Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError, Journals, Permission,
-    Principal, ProvisionSettings, ROLES, Role, TABLE, VacationChange, ensure_tree,
+    ActivationSelection, Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError,
+    Journals, Permission, Principal, ProvisionSettings, ROLES, Role, TABLE, VacationChange, ensure_tree,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -63,7 +63,12 @@ impl Site {
         let settings = ProvisionSettings {
             domain: "example.edu".into(),
             source: "registrar".into(),
-            scheme: Scheme::Ssha,
+            passwords: provost_credential::PasswordPolicy {
+                scheme: Scheme::Ssha,
+                ..provost_credential::PasswordPolicy::default()
+            },
+            web_url: Some("https://accounts.example.edu".into()),
+            client_servers: Vec::new(),
             address_quarantine: 180,
             time_zone: jiff::tz::TimeZone::UTC,
         };
@@ -110,6 +115,10 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
             desk.remove_alias(who, zoe, "z@example.edu").await.map(drop)
         }
         Permission::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
+        // Zoé may have a password by now, which a registrar's link must not replace; so only the people are looked up.
+        Permission::SendActivation => {
+            desk.activation_candidates(who, &ActivationSelection::WithoutPassword).await.map(drop)
+        }
         Permission::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
         Permission::PlanImport => plan(who).await.map(drop),
         Permission::ViewImports => {
@@ -249,6 +258,11 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
         let reset = desk.reset_password(who, key, None).await.map(drop);
         assert_eq!(reset.is_ok(), may, "{key}: {reset:?}");
         assert!(may || reset == Err(DeskError::NotAllowed(Permission::ResetPassword)));
+    }
+    for (who, key, may) in [(&one, "ida.admin", false), (&two, "hal.desk", true), (&one, "hal.desk", false)] {
+        let letter = desk.activation_letter(who, key).await.map(drop);
+        assert!(may == letter.is_ok(), "{key}: {letter:?}");
+        assert!(may || letter == Err(DeskError::NotAllowed(Permission::SendActivation)));
     }
     assert!(!desk.person(&admin(), "ida.admin").await.unwrap().has_password);
     let hal = desk.person(&admin(), "hal.desk").await.unwrap();

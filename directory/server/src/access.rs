@@ -3,10 +3,12 @@
 //! | identity | reads | writes |
 //! |---|---|---|
 //! | any, also anonymous | root DSE, subschema | nothing |
-//! | person | own entry without userPassword | own vacation and language; own password by RFC 3062 |
-//! | `auditor` | all without userPassword | own password by RFC 3062 |
+//! | person | own entry without secrets | own vacation and language; own password by RFC 3062 |
+//! | `auditor` | all without secrets | own password by RFC 3062 |
 //! | `mailcore` | all | own password by RFC 3062 |
 //! | `provisioner`, root | all | all |
+//!
+//! Secrets are the attributes of `attr::SECRETS`: password, history, SCRAM verifiers, activation link.
 
 use provost_entry::Dn;
 use provost_schema::{attr, class};
@@ -101,8 +103,8 @@ impl Identity {
         matches!(self.rights, Rights::Anonymous)
     }
 
-    /// Whether this identity may read userPassword.
-    pub(crate) fn reads_passwords(&self) -> bool {
+    /// Whether this identity may read secrets, and name them in filters.
+    pub(crate) fn reads_secrets(&self) -> bool {
         matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)
     }
 

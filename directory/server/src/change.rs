@@ -130,7 +130,7 @@ fn finish(
     let read = |names: &Option<Vec<String>>, side: &Option<(EntryNumber, EncodedEntry)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
         let snapshot = EntrySnapshot { parent: *parent, children, record };
-        let visible = VisibleEntry { tree, snapshot, with_password: author.identity.reads_passwords() };
+        let visible = VisibleEntry { tree, snapshot, with_secrets: author.identity.reads_secrets() };
         let mut w = crate::ber::BerWriter::default();
         result_entry::write(&mut w, &visible, &AttributeSelection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
@@ -188,7 +188,7 @@ fn check_assertion(
 ) -> OperationResult<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
     let holds = snapshot.is_some_and(|snapshot| {
-        let visible = VisibleEntry { tree, snapshot, with_password: identity.reads_passwords() };
+        let visible = VisibleEntry { tree, snapshot, with_secrets: identity.reads_secrets() };
         matching::matches(&tree.catalogue, &visible, filter) == Some(true)
     });
     if holds { Ok(()) } else { Err(LdapResult::new(ResultCode::AssertionFailed, "")) }

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
+use provost_credential::PasswordPolicy;
 use provost_entry::{Dn, Entry};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -97,6 +98,7 @@ pub struct Server {
     sessions: TaskTracker,
     committer: JoinHandle<()>,
     committer_probe: CommitterProbe,
+    shared: std::sync::Weak<ServerContext>,
 }
 
 /// Reports whether a server's committer is alive. Cheap to clone; does not keep the server running.
@@ -150,13 +152,22 @@ impl Server {
             .name("ldap-committer".into())
             .spawn(move || committer.run(waiting))
             .map_err(storage_error)?;
+        let context = Arc::downgrade(&shared);
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let sessions = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for listener in listeners {
             sessions.spawn(accept(listener, shared.clone(), sessions.clone(), permits.clone()));
         }
-        Ok(Self { addresses, stop, sessions, committer, committer_probe })
+        Ok(Self { addresses, stop, sessions, committer, committer_probe, shared: context })
+    }
+
+    /// Has password modify (RFC 3062) follow the site's rules from now on; until then it follows the default ones. Only
+    /// the first call has an effect: the server starts before the View, which has the site's settings.
+    pub fn follow_password_policy(&self, policy: impl Fn() -> PasswordPolicy + Send + Sync + 'static) {
+        if let Some(shared) = self.shared.upgrade() {
+            let _ = shared.password_policy.set(Arc::new(policy));
+        }
     }
 
     /// Returns a handle that reports whether the committer is alive.
@@ -225,6 +236,7 @@ fn server_context(
         root_dse: root::root_dse(&config.suffix, config.tls.is_some()),
         subschema: root::subschema(&catalogue),
         hashing: hashing::Hashing::new(),
+        password_policy: std::sync::OnceLock::new(),
         root_dn: config.root_dn.clone(),
         root_password: config.root_password.clone(),
         admission: config.admission.clone(),

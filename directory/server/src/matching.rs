@@ -21,8 +21,8 @@ pub(crate) trait AttributeSource {
 pub(crate) struct VisibleEntry<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) snapshot: EntrySnapshot<'a>,
-    /// Whether userPassword is visible.
-    pub(crate) with_password: bool,
+    /// Whether secrets are visible.
+    pub(crate) with_secrets: bool,
 }
 
 impl AttributeSource for VisibleEntry<'_> {
@@ -37,7 +37,7 @@ impl AttributeSource for VisibleEntry<'_> {
         }
         for (name, mut values) in self.snapshot.record.attributes() {
             let Some(description) = tree.names.description(name) else { continue };
-            if !self.with_password && description.type_id == tree.special.user_password {
+            if !self.with_secrets && tree.special.is_secret(description.type_id) {
                 continue;
             }
             if wanted.covers(&tree.catalogue, description.type_id, &description.text)

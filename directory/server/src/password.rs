@@ -1,8 +1,9 @@
 //! Simple bind (RFC 4513 §5.1) and password modify (RFC 3062).
 
-use provost_credential::{Scheme, Secret, Verification};
-use provost_entry::Dn;
-use provost_schema::attr;
+use jiff::Timestamp;
+use provost_credential::{AboutPerson, FormerPasswords, PasswordPolicy, PasswordRule, Secret, Verification};
+use provost_entry::{Dn, time};
+use provost_schema::{attr, class};
 use rand::Rng as _;
 
 use crate::access::Identity;
@@ -11,6 +12,7 @@ use crate::change::{existing, parse_dn};
 use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
 use crate::shared::ServerContext;
+use crate::tree::Tree;
 
 /// Length of a generated password, characters: about 95 bits with the alphabet below.
 const GENERATED_CHARACTERS: usize = 16;
@@ -90,16 +92,92 @@ pub(crate) async fn modify(
         let text = "the new password is empty, too long, or contains U+0000";
         return Err(LdapResult::new(ResultCode::ConstraintViolation, text));
     }
-    let hash = shared.hashing.run(move || provost_credential::hash(&password, Scheme::default())).await?;
-    let item = ModifyItem {
-        kind: ModifyKind::Replace,
-        attribute: attr::USER_PASSWORD.to_owned(),
-        values: vec![hash.into_bytes()],
+    let policy = shared.password_policy.get().map_or_else(PasswordPolicy::default, |policy| policy());
+    let account = AccountPassword::read(&shared.directory.read(), &target)?;
+    let request = NewPassword { password, policy, is_own: target == identity.dn, now: Timestamp::now() };
+    let items = shared.hashing.run(move || request.items(account)).await?;
+    let broken = |rule: PasswordRule| {
+        LdapResult::new(ResultCode::ConstraintViolation, format!("the new password is refused: {rule}"))
     };
-    let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: vec![item] };
+    let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: items.map_err(broken)? };
     // The right was checked above, so the write runs with root's rights; modifiersName stays that of the requester.
     let identity = Identity::root(identity.dn.clone());
     Ok(PasswordModify { operation, identity, generated })
+}
+
+/// A new password and the rules that it must keep.
+struct NewPassword {
+    password: Secret,
+    policy: PasswordPolicy,
+    /// Whether the person sets their own password: one that another identity sets must be changed.
+    is_own: bool,
+    now: Timestamp,
+}
+
+/// What the rules need to know of a person's entry; `None` for entries of other kinds, which have no rules.
+struct AccountPassword {
+    former: FormerPasswords,
+    /// Names and logins of the person, and names of the site.
+    words: Vec<String>,
+    birth_date: Option<String>,
+}
+
+impl AccountPassword {
+    fn read(tree: &Tree, dn: &Dn) -> OperationResult<Option<Self>> {
+        let place = existing(tree, dn)?;
+        if !tree.has_class(place, class::PROVOST_ACCOUNT) {
+            return Ok(None);
+        }
+        let (present, earlier) =
+            (tree.values(place, attr::USER_PASSWORD), tree.values(place, attr::PROVOST_PASSWORD_HISTORY));
+        let former = FormerPasswords::new(present.iter().map(Vec::as_slice), earlier.iter().map(Vec::as_slice));
+        let named = [
+            attr::UID,
+            attr::CN,
+            attr::SN,
+            attr::GIVEN_NAME,
+            attr::DISPLAY_NAME,
+            attr::PROVOST_CHOSEN_NAME,
+            attr::MAIL,
+        ];
+        let texts = |name| tree.values(place, name).into_iter().filter_map(|value| String::from_utf8(value).ok());
+        let site = tree
+            .suffix
+            .rdn()
+            .into_iter()
+            .flat_map(|rdn| rdn.pairs().map(|(_, value)| value.to_owned()).collect::<Vec<_>>());
+        let words = named.into_iter().flat_map(texts).chain(site).collect();
+        Ok(Some(Self { former, words, birth_date: texts(attr::SCHAC_DATE_OF_BIRTH).next() }))
+    }
+}
+
+impl NewPassword {
+    /// Checks and hashes the password; returns the changes of the entry.
+    fn items(&self, account: Option<AccountPassword>) -> Result<Vec<ModifyItem>, PasswordRule> {
+        let item = |name: &str, values: Vec<String>| ModifyItem {
+            kind: ModifyKind::Replace,
+            attribute: name.to_owned(),
+            values: values.into_iter().map(String::into_bytes).collect(),
+        };
+        let Some(account) = account else {
+            return Ok(vec![item(
+                attr::USER_PASSWORD,
+                vec![provost_credential::hash(&self.password, self.policy.scheme)],
+            )]);
+        };
+        let words: Vec<&str> = account.words.iter().map(String::as_str).collect();
+        let about = AboutPerson { words: &words, birth_date: account.birth_date.as_deref() };
+        self.policy.check(&self.password, about)?;
+        let must_change = !self.is_own && self.policy.must_change_initial;
+        // A password that must be changed is not there to stay: the history concerns the one that follows.
+        if !must_change {
+            account.former.check(&self.password, &self.policy)?;
+        }
+        let values = self.policy.hash(&self.password);
+        let now = time::format_generalized(self.now);
+        let attributes = values.replacing(&account.former, &self.policy, must_change, &now);
+        Ok(attributes.into_iter().map(|(name, values)| item(name, values)).collect())
+    }
 }
 
 async fn check_target(

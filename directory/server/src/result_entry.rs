@@ -85,7 +85,7 @@ fn write_attributes(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &Att
     }
     for (name, values) in entry.snapshot.record.attributes() {
         let Some(description) = tree.names.description(name) else { continue };
-        let is_hidden = !entry.with_password && description.type_id == tree.special.user_password;
+        let is_hidden = !entry.with_secrets && tree.special.is_secret(description.type_id);
         if !is_hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
             let name = selection.name(&tree.catalogue, description.type_id, &description.text);
             write_attribute(w, &name, values, selection);

@@ -165,7 +165,7 @@ impl RunningSearch<'_> {
         let tree = self.shared.directory.read();
         let scope = SearchScope::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(snapshot)) = (&controls.write.assertion, tree.snapshot(scope.base)) {
-            let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
+            let visible = VisibleEntry { tree: &tree, snapshot, with_secrets: self.identity.reads_secrets() };
             // An assertion on an entry that the identity may not read must not be evaluated: its result would reveal
             // values.
             let hidden = scope.only.is_some_and(|own| own != scope.base);
@@ -217,7 +217,7 @@ impl RunningSearch<'_> {
                     let next_page = PagingState { place, entries_sent: progress.entries_sent };
                     return (w.into_octets(), Some((LdapResult::success(), Some(next_page))));
                 }
-                let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
+                let visible = VisibleEntry { tree: &tree, snapshot, with_secrets: self.identity.reads_secrets() };
                 reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &visible, &progress.selection));
                 progress.entries_sent += 1;
                 progress.on_page += 1;
@@ -228,7 +228,7 @@ impl RunningSearch<'_> {
     }
 
     fn selects(&self, tree: &Tree, progress: &SearchProgress, place: EntryNumber, snapshot: EntrySnapshot<'_>) -> bool {
-        let visible = VisibleEntry { tree, snapshot, with_password: self.identity.reads_passwords() };
+        let visible = VisibleEntry { tree, snapshot, with_secrets: self.identity.reads_secrets() };
         progress.scope.holds(tree, place, snapshot.parent)
             && matching::matches(&tree.catalogue, &visible, &self.request.filter) == Some(true)
     }

@@ -486,7 +486,7 @@ impl Session {
         };
         let snapshot = tree.snapshot(place);
         let snapshot = snapshot.ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))?;
-        let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
+        let visible = VisibleEntry { tree: &tree, snapshot, with_secrets: self.identity.reads_secrets() };
         if let Some(assertion) = &controls.write.assertion
             && matching::matches(&tree.catalogue, &visible, assertion) != Some(true)
         {

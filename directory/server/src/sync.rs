@@ -193,7 +193,7 @@ impl SyncSearch<'_> {
     }
 
     fn visible_entry<'t>(&self, tree: &'t Tree, snapshot: EntrySnapshot<'t>) -> VisibleEntry<'t> {
-        VisibleEntry { tree, snapshot, with_password: self.identity.reads_passwords() }
+        VisibleEntry { tree, snapshot, with_secrets: self.identity.reads_secrets() }
     }
 
     fn selects(&self, tree: &Tree, scope: &SearchScope, place: EntryNumber, snapshot: EntrySnapshot<'_>) -> bool {

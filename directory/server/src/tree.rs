@@ -32,8 +32,8 @@ struct TreeSlot {
     record: EncodedEntry,
 }
 
-/// Attribute types that the server treats differently from others. Values of userPassword are not visible to every
-/// identity. Values of all other types listed here are derived and not stored as attributes (see [`Tree::synthesise`]).
+/// Attribute types that the server treats differently from others. Values of secrets are not visible to
+/// every identity. Values of all other types listed here are derived and not stored as attributes (see [`Tree::synthesise`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpecialTypes {
     pub(crate) object_class: TypeId,
@@ -48,6 +48,7 @@ pub(crate) struct SpecialTypes {
     pub(crate) has_subordinates: TypeId,
     pub(crate) context_csn: TypeId,
     pub(crate) user_password: TypeId,
+    secrets: [TypeId; attr::SECRETS.len()],
 }
 
 impl SpecialTypes {
@@ -66,7 +67,16 @@ impl SpecialTypes {
             has_subordinates: id(attr::HAS_SUBORDINATES)?,
             context_csn: id(attr::CONTEXT_CSN)?,
             user_password: id(attr::USER_PASSWORD)?,
+            secrets: {
+                let [password, history, activation, scram] = attr::SECRETS;
+                [id(password)?, id(history)?, id(activation)?, id(scram)?]
+            },
         })
+    }
+
+    /// Whether values of the type are secrets, which few identities may read.
+    pub(crate) fn is_secret(&self, type_id: TypeId) -> bool {
+        self.secrets.contains(&type_id)
     }
 
     /// Returns the operational types, in the order of a search result.

@@ -379,6 +379,104 @@ async fn a_password_under_an_option_is_not_accepted() {
     server.stop().await;
 }
 
+/// The values of an attribute of an entry, as PROVOST reads them.
+async fn held(url: &str, dn: &str, name: &str) -> Vec<String> {
+    let arguments = ["-LLL", "-o", "ldif-wrap=no", "-b", dn, "-s", "base", name];
+    let (code, text) = run("ldapsearch", url, PROVOST, &arguments, "").await;
+    assert_eq!(code, 0, "{text}");
+    let prefix = format!("{name}: ");
+    let base64 = format!("{name}:: ");
+    assert!(!text.contains(&base64) || name == "userPassword", "{text}");
+    text.lines()
+        .filter_map(|line| line.strip_prefix(&prefix).or(line.strip_prefix(&base64)))
+        .map(str::to_owned)
+        .collect()
+}
+
+// RFC 3062 sets every attribute of the password at once. A verifier that outlived a change of userPassword by other
+// means does not belong to the new value.
+#[tokio::test(flavor = "multi_thread")]
+async fn password_modify_writes_verifier_history_and_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let (url, zoe) = (url(&server), person_dn("1"));
+    let set = async |who: &str, new: &str| {
+        let (code, text) = run("ldappasswd", &url, who, &["-s", new, &zoe], "").await;
+        assert_eq!(code, 0, "{text}");
+    };
+    set(&zoe, "a first new password").await;
+    assert_eq!(held(&url, &zoe, "provostPasswordHistory").await.len(), 1);
+    assert_eq!(held(&url, &zoe, "provostPasswordSince").await.len(), 1);
+    assert!(held(&url, &zoe, "provostCredentialState").await.is_empty(), "the person's own password must be changed");
+    let scram = held(&url, &zoe, "provostScram").await;
+    assert!(scram.len() == 1 && scram[0].starts_with("SCRAM-SHA-256$4096:"), "{scram:?}");
+
+    set(PROVOST, "chosen by somebody").await;
+    assert_eq!(held(&url, &zoe, "provostCredentialState").await, ["must-change"]);
+    assert_eq!(held(&url, &zoe, "provostPasswordHistory").await.len(), 2);
+    assert_ne!(held(&url, &zoe, "provostScram").await, scram);
+
+    // A service has no such attributes: its class does not permit them.
+    let (code, text) = run("ldappasswd", &url, MAILCORE, &["-s", "of a service"], "").await;
+    assert_eq!(code, 0, "{text}");
+    assert!(held(&url, MAILCORE, "provostScram").await.is_empty());
+
+    server.follow_password_policy(|| provost_credential::PasswordPolicy {
+        scram_iterations: None,
+        history: 1,
+        ..provost_credential::PasswordPolicy::default()
+    });
+    set(PROVOST, "by the site's rules").await;
+    assert!(held(&url, &zoe, "provostScram").await.is_empty(), "a verifier of the old password stays");
+    assert_eq!(held(&url, &zoe, "provostPasswordHistory").await.len(), 1);
+    server.stop().await;
+}
+
+// RFC 4513 §6: hidden from reading, filters, compare, assertions and post-read alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_hidden_from_people_and_auditors() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let (url, zoe) = (url(&server), person_dn("1"));
+    let secrets = [
+        ("provostScram", "SCRAM-SHA-256$4096:c2FsdA==$a:b"),
+        ("provostPasswordHistory", "20260101000000Z {SSHA}hash"),
+        ("provostActivation", "digest 20260101000000Z"),
+    ];
+    let mut change = format!("dn: {zoe}\nchangetype: modify\n");
+    for (name, value) in secrets {
+        change.push_str(&format!("add: {name}\n{name}: {value}\n-\n"));
+    }
+    let (code, text) = run("ldapmodify", &url, PROVOST, &[], &change).await;
+    assert_eq!(code, 0, "{text}");
+    for who in [&zoe, common::AUDITOR] {
+        for name in ["*", "+", "provostScram", "provostPasswordHistory", "provostActivation", "userPassword"] {
+            let (code, text) = run("ldapsearch", &url, who, &["-LLL", "-b", SUFFIX, "(uid=zoe)", name], "").await;
+            let shown = text.to_lowercase();
+            assert!(code == 0 && shown.contains("dn:"), "{who} {name}: {text}");
+            for hidden in ["scram", "passwordhistory", "activation", "userpassword"] {
+                assert!(!shown.contains(hidden), "{who} reads {name}: {text}");
+            }
+        }
+        for (name, value) in secrets {
+            for filter in [format!("({name}=*)"), format!("({name}={value})")] {
+                let (_, text) = run("ldapsearch", &url, who, &["-LLL", "-b", SUFFIX, &filter, "uid"], "").await;
+                assert!(!text.contains("uid:"), "{who} finds people by {filter}: {text}");
+            }
+            let compared = run("ldapcompare", &url, who, &[&zoe, &format!("{name}:{value}")], "").await;
+            assert_eq!(compared.0, 16, "{who} compares {name}: {}", compared.1);
+        }
+        let own = format!("dn: {zoe}\nchangetype: modify\nreplace: provostScram\nprovostScram: x\n");
+        assert_eq!(run("ldapmodify", &url, who, &[], &own).await.0, 50, "{who} writes a verifier");
+    }
+    for who in [PROVOST, MAILCORE] {
+        let (_, text) =
+            run("ldapsearch", &url, who, &["-LLL", "-b", SUFFIX, "(provostActivation=*)", "provostScram"], "").await;
+        assert!(text.contains("provostScram: SCRAM"), "{who}: {text}");
+    }
+    server.stop().await;
+}
+
 // RFC 4522: `;binary` is a transfer option. RFC 4523 §2: certificates are never transferred without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn binary_is_a_transfer_option() {

@@ -114,7 +114,9 @@ async fn every_operation_works_with_ldap_utils() {
         (&zoe, "ldapwhoami", &[], "", 49, &[]),
         (PROVOST, "ldappasswd", &["-s", PASSWORD, &zoe], "", 0, &[]),
         (&zoe, "ldappasswd", &["-a", "wrong", "-s", "x1y2z3"], "", 1, &["(53)"]),
-        (&zoe, "ldappasswd", &["-a", PASSWORD, "-s", PASSWORD], "", 0, &[]),
+        (&zoe, "ldappasswd", &["-a", PASSWORD, "-s", PASSWORD], "", 1, &["(19)", "the present password"]),
+        (&zoe, "ldappasswd", &["-a", PASSWORD, "-s", "too short"], "", 1, &["(19)", "shorter than 10 characters"]),
+        (&zoe, "ldappasswd", &["-a", PASSWORD, "-s", "zoe.tremblay1"], "", 1, &["(19)", "own names"]),
         (PROVOST, "ldappasswd", &[&person_dn("2")], "", 0, &["New password: "]),
         (
             "",

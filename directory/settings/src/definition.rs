@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use provost_credential::Scheme;
+use provost_credential::{SCRAM_ITERATIONS_MAX, SCRAM_ITERATIONS_MIN, Scheme};
 use provost_entry::Address;
 use provost_schema::ou;
 
-use crate::SettingValues;
 use crate::values::DEFAULT_TIME_ZONE;
+use crate::{ClientServer, SettingValues};
 
 /// Maximum number of values of one setting. With [`VALUE_OCTETS_MAX`], it bounds a setting to 32 KiB.
 pub const VALUES_MAX: usize = 64;
@@ -42,6 +42,18 @@ const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"]
 /// Password schemes by the name that a setting states.
 const SCHEMES: [(&str, Scheme); 3] =
     [("argon2", Scheme::Argon2), ("pbkdf2-sha256", Scheme::Pbkdf2Sha256), ("ssha", Scheme::Ssha)];
+/// Protocols of mail programs.
+const CLIENT_PROTOCOLS: [&str; 3] = ["imap", "pop3", "submission"];
+/// Bounds of `password-min-length`, characters: that of an initial password, and one that people can still choose.
+const PASSWORD_LENGTH: (u64, u64) = (8, 64);
+/// Longest `web-url`, octets: replies of SMTP have lines of at most 512 (RFC 5321 §4.5.3.1.5).
+const WEB_URL_OCTETS_MAX: usize = 200;
+/// Largest `password-history`: each value costs one hash when a password is set.
+const HISTORY_MAX: u64 = 24;
+/// Longest `password-max-age`, days: ten years of 365 days.
+const PASSWORD_AGE_MAX: u64 = 3650;
+/// Longest `activation-days`: a year.
+const ACTIVATION_DAYS_MAX: u64 = 365;
 /// The value that states "unlimited".
 const NO_BOUND: &str = "none";
 
@@ -130,13 +142,108 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         example: "argon2",
         read: |values, stated| {
             let name = one(stated)?;
-            values.password_scheme = SCHEMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1;
+            values.passwords.scheme = SCHEMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1;
             Some(())
         },
         write: |values| {
-            let name = SCHEMES.iter().find(|(_, scheme)| *scheme == values.password_scheme);
+            let name = SCHEMES.iter().find(|(_, scheme)| *scheme == values.passwords.scheme);
             name.map(|(name, _)| (*name).to_owned()).into_iter().collect()
         },
+    },
+    SettingDefinition {
+        name: "scram-iterations",
+        about: "cost of the SCRAM-SHA-256 verifier that is stored with each new password; none stores none",
+        unit: "rounds",
+        rule: "a whole number from 4096 to 1000000, or none",
+        container: ou::POLICIES,
+        example: "10000",
+        read: |values, stated| {
+            let (least, most) = (u64::from(SCRAM_ITERATIONS_MIN), u64::from(SCRAM_ITERATIONS_MAX));
+            let rounds = or_none(one(stated)?, |text| whole(text, least, most))?;
+            values.passwords.scram_iterations = rounds.and_then(|rounds| u32::try_from(rounds).ok());
+            Some(())
+        },
+        write: |values| vec![number_or_none(values.passwords.scram_iterations)],
+    },
+    SettingDefinition {
+        name: "password-min-length",
+        about: "fewest characters of a password that a person or the help desk chooses",
+        unit: "characters",
+        rule: "a whole number from 8 to 64",
+        container: ou::POLICIES,
+        example: "12",
+        read: |values, stated| {
+            let length = whole(one(stated)?, PASSWORD_LENGTH.0, PASSWORD_LENGTH.1)?;
+            values.passwords.length_min = u8::try_from(length).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.passwords.length_min.to_string()],
+    },
+    SettingDefinition {
+        name: "password-max-age",
+        about: "age at which a password must be changed",
+        unit: "days",
+        rule: "a whole number from 1 to 3650, or none",
+        container: ou::POLICIES,
+        example: "365",
+        read: |values, stated| {
+            let days = or_none(one(stated)?, |text| whole(text, 1, PASSWORD_AGE_MAX))?;
+            values.passwords.age_max_days = days.and_then(|days| u16::try_from(days).ok());
+            Some(())
+        },
+        write: |values| vec![number_or_none(values.passwords.age_max_days)],
+    },
+    SettingDefinition {
+        name: "password-history",
+        about: "how many earlier passwords of a person cannot be set again; 0 allows all, the present one too",
+        unit: "passwords",
+        rule: "a whole number from 0 to 24",
+        container: ou::POLICIES,
+        example: "5",
+        read: |values, stated| {
+            values.passwords.history = u8::try_from(whole(one(stated)?, 0, HISTORY_MAX)?).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.passwords.history.to_string()],
+    },
+    SettingDefinition {
+        name: "must-change-initial",
+        about: "whether a person must replace a password that a file or the help desk has set",
+        unit: "",
+        rule: "yes or no",
+        container: ou::POLICIES,
+        example: "yes",
+        read: |values, stated| {
+            values.passwords.must_change_initial = yes_or_no(one(stated)?)?;
+            Some(())
+        },
+        write: |values| vec![word_of(values.passwords.must_change_initial)],
+    },
+    SettingDefinition {
+        name: "must-change-allows-mail",
+        about: "whether a password that must be changed opens the mailbox meanwhile, for activation-days at most",
+        unit: "",
+        rule: "yes or no",
+        container: ou::POLICIES,
+        example: "yes",
+        read: |values, stated| {
+            values.passwords.must_change_allows_mail = yes_or_no(one(stated)?)?;
+            Some(())
+        },
+        write: |values| vec![word_of(values.passwords.must_change_allows_mail)],
+    },
+    SettingDefinition {
+        name: "activation-days",
+        about: "how long an activation link, or an initial password in a mail program, can be used",
+        unit: "days",
+        rule: "a whole number from 1 to 365",
+        container: ou::POLICIES,
+        example: "30",
+        read: |values, stated| {
+            values.passwords.activation_days = u16::try_from(whole(one(stated)?, 1, ACTIVATION_DAYS_MAX)?).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.passwords.activation_days.to_string()],
     },
     SettingDefinition {
         name: "default-quota",
@@ -232,6 +339,37 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         write: |values| vec![values.message_size.to_string()],
     },
     SettingDefinition {
+        name: "web-url",
+        about: "address of the pages, for links in mails and letters",
+        unit: "",
+        rule: "https:// or http://, a host, a port if it is not the usual one, and a path if there is one; at most 200 octets",
+        container: ou::SERVICES,
+        example: "https://accounts.example.edu",
+        read: |values, stated| {
+            values.web_url = Some(web_url(one(stated)?)?);
+            Some(())
+        },
+        write: |values| values.web_url.iter().cloned().collect(),
+    },
+    SettingDefinition {
+        name: "client-servers",
+        about: "servers that people enter in their mail program, for mails and letters to new people",
+        unit: "",
+        rule: "imap, pop3 or submission, a space, host:port, and starttls if TLS is not on from the beginning; one of each",
+        container: ou::SERVICES,
+        example: "imap mail.example.edu:993",
+        read: |values, stated| {
+            let servers: Vec<ClientServer> = stated.iter().map(|text| client_server(text)).collect::<Option<_>>()?;
+            let same = |a: &ClientServer, b: &ClientServer| a.protocol == b.protocol;
+            if servers.iter().enumerate().any(|(at, one)| servers.iter().skip(at + 1).any(|other| same(one, other))) {
+                return None;
+            }
+            values.client_servers = servers;
+            Some(())
+        },
+        write: |values| values.client_servers.iter().map(server_text).collect(),
+    },
+    SettingDefinition {
         name: "retry-first",
         about: "wait after the first deferral of a queued message; it doubles up to retry-max",
         unit: "seconds",
@@ -299,6 +437,67 @@ fn quota(text: &str) -> Option<Option<u64>> {
     whole(text, QUOTA_MIN, QUOTA_MAX).map(Some)
 }
 
+/// Parses `none` as the inner `None`. The outer one is a broken rule.
+fn or_none(text: &str, number: impl Fn(&str) -> Option<u64>) -> Option<Option<u64>> {
+    if text.eq_ignore_ascii_case(NO_BOUND) { Some(None) } else { number(text).map(Some) }
+}
+
+fn number_or_none(number: Option<impl ToString>) -> String {
+    number.map_or_else(|| NO_BOUND.to_owned(), |number| number.to_string())
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn word_of(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+/// Parses an address of pages; drops the `/` at its end. It stands in mails, so it has no other character than those of
+/// a URL that need no escape (RFC 3986 §2.3).
+fn web_url(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let scheme = ["https", "http"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let rest = rest.trim_end_matches('/');
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+    let plain = path.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet));
+    let is_host = is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    (is_host && plain && text.len() <= WEB_URL_OCTETS_MAX).then(|| format!("{scheme}://{rest}"))
+}
+
+/// Parses `imap mail.example.edu:993`, or `submission mail.example.edu:587 starttls`.
+fn client_server(text: &str) -> Option<ClientServer> {
+    let mut words = text.split_whitespace();
+    let (protocol, address, tls) = (words.next()?, words.next()?, words.next());
+    if words.next().is_some() || tls.is_some_and(|word| !word.eq_ignore_ascii_case("starttls")) {
+        return None;
+    }
+    let protocol = CLIENT_PROTOCOLS.into_iter().find(|known| protocol.eq_ignore_ascii_case(known))?;
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    is_host(host).then(|| ClientServer { protocol, host: host.to_ascii_lowercase(), port, implicit_tls: tls.is_none() })
+}
+
+fn server_text(server: &ClientServer) -> String {
+    let tls = if server.implicit_tls { "" } else { " starttls" };
+    format!("{} {}:{}{tls}", server.protocol, server.host, server.port)
+}
+
+/// Whether the text is a host name or an IPv4 address: labels of letters, digits and inner hyphens (RFC 1123 §2.1).
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
 fn quota_text(octets: Option<u64>) -> String {
     octets.map_or_else(|| NO_BOUND.to_owned(), |octets| octets.to_string())
 }
@@ -339,6 +538,19 @@ mod tests {
             ("retry-first", "1", "1"),
             ("retry-max", "86400", "86400"),
             ("queue-lifetime", "2592000", "2592000"),
+            ("scram-iterations", "4096", "4096"),
+            ("scram-iterations", "None", "none"),
+            ("password-min-length", "8", "8"),
+            ("password-max-age", "none", "none"),
+            ("password-max-age", "3650", "3650"),
+            ("password-history", "0", "0"),
+            ("must-change-initial", "No", "no"),
+            ("must-change-allows-mail", "YES", "yes"),
+            ("activation-days", "365", "365"),
+            ("web-url", "HTTPS://accounts.example.edu/", "https://accounts.example.edu"),
+            ("web-url", "http://127.0.0.1:8080/mail/", "http://127.0.0.1:8080/mail"),
+            ("client-servers", "IMAP Mail.Example.edu:993", "imap mail.example.edu:993"),
+            ("client-servers", "submission mail.example.edu:587  STARTTLS", "submission mail.example.edu:587 starttls"),
         ] {
             assert_eq!(parsed_and_written(name, &[stated]), Some(vec![shown.to_owned()]), "{name}: {stated}");
         }
@@ -377,6 +589,28 @@ mod tests {
             ("retry-max", "86401"),
             ("queue-lifetime", "2592001"),
             ("queue-lifetime", "5 days"),
+            ("scram-iterations", "4095"),
+            ("scram-iterations", "1000001"),
+            ("password-min-length", "7"),
+            ("password-min-length", "65"),
+            ("password-max-age", "0"),
+            ("password-history", "25"),
+            ("must-change-initial", "true"),
+            ("activation-days", "0"),
+            ("activation-days", "366"),
+            ("web-url", "accounts.example.edu"),
+            ("web-url", "ftp://accounts.example.edu"),
+            ("web-url", "https://"),
+            ("web-url", "https://a b/"),
+            ("web-url", "https://a.example/?x=1"),
+            ("web-url", "https://a.example/%0d%0aBcc"),
+            ("web-url", "https://user@a.example"),
+            ("web-url", "https://a.example:0"),
+            ("client-servers", "imap mail.example.edu"),
+            ("client-servers", "imap mail.example.edu:0"),
+            ("client-servers", "smtp mail.example.edu:25"),
+            ("client-servers", "imap mail.example.edu:143 plain"),
+            ("client-servers", "imap -a.example:993"),
         ] {
             assert_eq!(parsed_and_written(name, &[stated]), None, "{name}: {stated}");
         }

@@ -13,5 +13,5 @@ pub use definition::{DEFINITIONS, MAIL_DOMAIN, MESSAGE_SIZE_MAX, SettingDefiniti
 pub use resolve::{
     Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, StatedEntry, ValueOrigin,
 };
-pub use values::SettingValues;
+pub use values::{ClientServer, SettingValues};
 pub use webhook::{WEBHOOK_EVENTS, WEBHOOK_PREFIX, WEBHOOKS_MAX, WebhookEndpoint};

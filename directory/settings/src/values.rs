@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use provost_credential::Scheme;
+use provost_credential::PasswordPolicy;
 
 /// The default time zone as a POSIX rule, for a machine without a time zone database.
 const DEFAULT_TIME_ZONE_RULE: &str = "EST5EDT,M3.2.0,M11.1.0";
@@ -13,6 +13,19 @@ pub(crate) const DEFAULT_TIME_ZONE: &str = "America/Toronto";
 /// The default domain, which no mail from outside can reach (RFC 6761 §6.3).
 const DEFAULT_DOMAIN: &str = "localhost";
 
+/// A server that people enter in their mail program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientServer {
+    /// `imap`, `pop3` or `submission`.
+    pub protocol: &'static str,
+    /// Host name, lower case.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether the connection begins with TLS; otherwise it is upgraded (STARTTLS).
+    pub implicit_tls: bool,
+}
+
 /// One value per setting. Every combination of valid values is valid: no rule involves two settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingValues {
@@ -20,8 +33,12 @@ pub struct SettingValues {
     pub mail_domain: String,
     /// `time-zone`: the zone in which days of a vacation or an enrolment begin and end.
     pub time_zone: TimeZone,
-    /// `password-scheme`: the scheme of new passwords.
-    pub password_scheme: Scheme,
+    /// `password-scheme`, `password-min-length` and the other settings of passwords and activation.
+    pub passwords: PasswordPolicy,
+    /// `web-url`: where people find the pages, without a `/` at the end; `None` when the site states none.
+    pub web_url: Option<String>,
+    /// `client-servers`: what people enter in their mail program.
+    pub client_servers: Vec<ClientServer>,
     /// `default-quota`: octets for an account with no quota of its own or of its class; `None` is unlimited.
     pub default_quota: Option<u64>,
     /// `quota-classes`: quota by primary affiliation, octets; `None` is unlimited.
@@ -47,7 +64,9 @@ impl Default for SettingValues {
         Self {
             mail_domain: DEFAULT_DOMAIN.to_owned(),
             time_zone: default_time_zone(),
-            password_scheme: Scheme::Argon2,
+            passwords: PasswordPolicy::default(),
+            web_url: None,
+            client_servers: Vec::new(),
             default_quota: None,
             quota_classes: BTreeMap::new(),
             address_quarantine: 180,

@@ -7,6 +7,8 @@
 //! upgrade while no LDAP server answers; `tests/fixtures/view/` holds one file of each earlier version. A file of a
 //! later version is not used, so a node that goes back to an earlier program starts from the directory.
 
+mod layout3;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -19,10 +21,13 @@ use crate::cow_map::MapKey;
 use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
-const HEADER: &[u8; 16] = b"provost-view 03\n";
+const HEADER: &[u8; 16] = b"provost-view 04\n";
+/// Version 3, whose people lack the state of the password ([`layout3`]). Its cookie is dropped: only a full refresh
+/// brings that state.
+const HEADER_3: &[u8; 16] = b"provost-view 03\n";
 /// Version 2, which lacked containers. Its cookie is dropped: only a full refresh brings them.
 const HEADER_2: &[u8; 16] = b"provost-view 02\n";
-/// Version 1: people, addresses and domains in today's layout. It lacked groups, settings and containers, so its cookie
+/// Version 1: people, addresses and domains in the layout of version 3. It lacked groups, settings and containers, so its cookie
 /// is dropped too.
 const HEADER_1: &[u8; 16] = b"provost-view 01\n";
 /// Length of the digest at the end, octets.
@@ -91,6 +96,12 @@ pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Co
     parsed
 }
 
+/// A record with its key, as a file holds them.
+type ReadRecord = (MapKey, ViewRecord);
+
+/// Reads the first record of the octets; returns the rest too.
+type RecordReader = for<'a> fn(&'a [u8]) -> Option<(ReadRecord, &'a [u8])>;
+
 pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let body = octets.get(..octets.len().checked_sub(DIGEST_OCTETS)?)?;
     let digest = octets.get(body.len()..)?;
@@ -98,16 +109,20 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
         return None;
     }
     let (header, rest) = body.split_first_chunk()?;
-    let keeps_cookie = match header {
-        HEADER => true,
-        HEADER_1 | HEADER_2 => false,
+    let read_record: RecordReader = match header {
+        HEADER => |rest| postcard::take_from_bytes(rest).ok(),
+        HEADER_1 | HEADER_2 | HEADER_3 => |rest| {
+            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout3::Record)>(rest).ok()?;
+            Some(((key, record.into()), rest))
+        },
         _ => return None,
     };
+    let keeps_cookie = header == HEADER;
     let (cookie, rest) = postcard::take_from_bytes::<Vec<u8>>(rest).ok()?;
     let (count, mut rest) = postcard::take_from_bytes::<usize>(rest).ok()?;
     let mut snapshot = empty.clone();
     for _ in 0..count {
-        let ((key, record), after) = postcard::take_from_bytes::<(MapKey, ViewRecord)>(rest).ok()?;
+        let ((key, record), after) = read_record(rest)?;
         snapshot.insert(Uuid::from_bytes(key), record);
         rest = after;
     }
@@ -242,6 +257,25 @@ mod tests {
         assert_eq!(settings.origin("removal-guard"), ValueOrigin::LastGood(guard.clone()));
         let fault = &settings.faults()[0];
         assert_eq!((&fault.dn, fault.values.as_slice()), (&guard, ["500".to_owned()].as_slice()));
+    }
+
+    /// A file as commit d390e9a1 wrote it.
+    #[test]
+    fn a_file_of_version_3_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v3.snapshot"));
+        let (found, cookie) = read(path, &Snapshot::default()).unwrap();
+        assert_eq!(cookie, None, "a full refresh must bring the states of the passwords");
+        assert_eq!((found.people(), found.domains()), (4, vec!["example.edu".into()]));
+        let zoe = found.by_address(&Address::parse("z@example.edu").unwrap()).unwrap().0;
+        assert_eq!(
+            (&*zoe.uid, &*zoe.display_name, zoe.quota_octets),
+            ("zoe.tremblay", "Zoé Tremblay", Some(1_000_000))
+        );
+        assert_eq!(zoe.vacation.as_ref().and_then(|vacation| vacation.end), Some(at(1_788_134_399)));
+        assert_eq!((zoe.passwords.len(), zoe.roles.len()), (1, 1));
+        assert_eq!(zoe.password_state, crate::PasswordState::default());
+        assert_eq!(found.members(&found.group("staff").unwrap()).len(), 2);
+        assert_eq!(found.settings().removal_guard, 5);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub use self::failures::source_network;
 use self::failures::{NamedAccount, RecentRefusals, TooMany};
 use self::turns::{HashTurn, HashTurns, LaneFull, LoginLane};
 use crate::cow_map::{MapKey, key_of};
+use crate::password_state::change_first;
 use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
@@ -43,6 +44,9 @@ const VERIFICATIONS_MAX: usize = 3;
 
 /// Longest part of a name that a login writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
+
+/// The service of the pages, which accept a password that must be changed: they lead to the page that changes it.
+const WEB: &str = "web";
 
 /// One login attempt: name, password and source.
 #[derive(Clone, Copy)]
@@ -84,6 +88,9 @@ pub enum Login {
     /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed.
     /// Returned after a second.
     Throttled,
+    /// The password is right, and must be changed on the pages before a mail program may use it. Holds one line of ASCII
+    /// for the person.
+    PasswordDue(Box<str>),
     /// The password cannot be verified now.
     Unavailable,
 }
@@ -94,6 +101,7 @@ impl Login {
             Self::Accepted(_) => "accepted",
             Self::Refused => "refused",
             Self::Throttled => "throttled",
+            Self::PasswordDue(_) => "password_due",
             Self::Unavailable => "unavailable",
         }
     }
@@ -260,16 +268,25 @@ impl Verifier {
                 self.count_refusal(digest, account, source, now);
                 Login::Refused
             }
-            PasswordProof::Right => match look_up().0.person(person.entry_uuid) {
-                // The passwords were replaced during the check, so the right one may be an old one: verify against the
-                // new ones.
-                Some(present) if present.passwords != person.passwords => return None,
-                Some(present) if present.state == PersonState::Active => {
-                    self.failures.accepted(account, source, now);
-                    Login::Accepted(present)
+            PasswordProof::Right => {
+                let present = look_up().0;
+                match present.person(person.entry_uuid) {
+                    // The passwords were replaced during the check, so the right one may be an old one: verify against
+                    // the new ones.
+                    Some(now_held) if now_held.passwords != person.passwords => return None,
+                    Some(person) if person.state == PersonState::Active => {
+                        self.failures.accepted(account, source, now);
+                        let is_due = attempt.service != WEB
+                            && !person.password_state.opens_mail(&present.settings().passwords, now);
+                        if is_due {
+                            Login::PasswordDue(change_first(present.settings()))
+                        } else {
+                            Login::Accepted(person)
+                        }
+                    }
+                    Some(_) | None => Login::Refused,
                 }
-                Some(_) | None => Login::Refused,
-            },
+            }
         })
     }
 
@@ -481,7 +498,7 @@ async fn bind(directory: &Directory, dn: &Dn, password: &str) -> PasswordProof {
 mod tests {
     use super::*;
     use crate::testing::{bare_person, uuid};
-    use crate::{View, snapshot::PersonRecord, snapshot::ViewRecord};
+    use crate::{PasswordState, View, snapshot::PersonRecord, snapshot::ViewRecord};
     use provost_client::{DirectoryConfig, ServerAddress, ServerRole};
 
     fn at(seconds: i64) -> Timestamp {
@@ -524,6 +541,26 @@ mod tests {
         }
         let view = View::fixed(vec![with_password(&"p".repeat(600))]);
         assert_eq!(login(&view, "zoe", &"p".repeat(600), at(0)).await, "refused");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_due_opens_the_pages_and_not_the_mailbox() {
+        let day = |n: i64| at(n * 86_400);
+        let state = PasswordState { must_change: true, since: Some(day(0)) };
+        let view = View::fixed(vec![Person { password_state: state, ..with_password("right") }]);
+        assert_eq!(login(&view, "zoe", "right", day(30)).await, "accepted");
+        assert_eq!(login(&view, "zoe", "right", day(31)).await, "password_due");
+        assert_eq!(
+            login(&view, "zoe", "wrong", day(31)).await,
+            "refused",
+            "the text is only for who knows the password"
+        );
+        let password = Secret::new("right");
+        let attempt = LoginAttempt { name: "zoe", password: &password, source: [192, 0, 2, 1].into(), service: WEB };
+        assert!(matches!(view.login(attempt, day(31)).await, Login::Accepted(_)));
+        let attempt = LoginAttempt { service: "imap", ..attempt };
+        let Login::PasswordDue(text) = view.login(attempt, day(31)).await else { panic!("accepted") };
+        assert!(text.starts_with("The password must be changed first at ") && text.is_ascii(), "{text}");
     }
 
     #[tokio::test]

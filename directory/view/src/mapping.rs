@@ -90,6 +90,7 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
         quota_octets: entry.first(attr::MAIL_QUOTA).and_then(|text| text.trim().parse().ok()),
         vacation: vacation(entry).map(Box::new),
         roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
+        password_state: crate::password_state::of_entry(entry),
     };
     Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
 }

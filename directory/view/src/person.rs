@@ -8,6 +8,8 @@ use provost_entry::Address;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::PasswordState;
+
 /// The eduPerson affiliations that Provost distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Affiliation {
@@ -107,6 +109,8 @@ pub struct Person {
     pub vacation: Option<Box<Vacation>>,
     /// The values of provostRole, as in the directory.
     pub roles: Vec<Box<str>>,
+    /// Whether the password must be changed, and its age.
+    pub password_state: PasswordState,
 }
 
 /// A person, shared between the snapshots and sessions that refer to it.
@@ -127,6 +131,7 @@ impl fmt::Debug for Person {
             .field("quota_octets", &self.quota_octets)
             .field("vacation", &self.vacation)
             .field("roles", &self.roles)
+            .field("password_state", &self.password_state)
             .finish()
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn bare_person(n: u128, uid: &str) -> Person {
         quota_octets: None,
         vacation: None,
         roles: Vec::new(),
+        password_state: crate::PasswordState::default(),
     }
 }
 

@@ -106,6 +106,7 @@ async fn login(view: &View, name: &str, password: &str) -> &'static str {
         Login::Accepted(_) => "accepted",
         Login::Refused => "refused",
         Login::Throttled => "throttled",
+        Login::PasswordDue(_) => "password due",
         Login::Unavailable => "unavailable",
     }
 }

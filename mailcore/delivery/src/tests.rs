@@ -34,6 +34,7 @@ fn person(local: &str) -> Person {
         quota_octets: None,
         vacation: None,
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

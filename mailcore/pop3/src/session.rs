@@ -220,6 +220,10 @@ impl Pop3Session {
         match self.config.view.login(self.attempt(name, password), crate::clock::now()).await {
             Login::Accepted(person) => self.enter_transaction(&person, out).await,
             Login::Refused => Ok(self.refuse_login(out)),
+            Login::PasswordDue(text) => {
+                out.put(format!("-ERR [AUTH] {text}\r\n"));
+                Ok(self.count_failure())
+            }
             Login::Throttled => {
                 out.put("-ERR [SYS/TEMP] too many refused logins, try again later\r\n");
                 Ok(self.count_failure())

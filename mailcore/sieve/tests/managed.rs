@@ -27,6 +27,7 @@ fn person(language: Option<&str>, vacation: Option<Vacation>) -> Person {
         quota_octets: None,
         vacation: vacation.map(Box::new),
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

@@ -39,6 +39,12 @@ pub(crate) const LOGGED_IN_ALREADY: Reply = Reply::of(503, "5.5.1", "Authenticat
 pub(crate) const UNKNOWN_MECHANISM: Reply = Reply::of(504, "5.5.4", "Mechanism not known");
 pub(crate) const LOGIN_FIRST: Reply = Reply::of(530, "5.7.0", "Authentication required");
 pub(crate) const LOGIN_REFUSED: Reply = Reply::of(535, "5.7.8", "Authentication credentials invalid");
+
+/// RFC 4954 §4: the credentials are not accepted now. The text names the page that changes the password.
+pub(crate) fn password_due(text: &str) -> Reply {
+    Reply::new(535, "5.7.8", text.to_owned())
+}
+
 pub(crate) const TLS_FIRST: Reply = Reply::of(538, "5.7.11", "Encryption required for this mechanism");
 pub(crate) const BARE_LINE_END: Reply = Reply::of(550, "5.6.11", "Lines must end in CRLF, no bare CR or LF");
 pub(crate) const QUARANTINED: Reply = Reply::of(550, "5.7.1", "Refused: quarantined mail is not sent to other sites");

@@ -23,6 +23,7 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
         quota_octets: Some(100_000),
         vacation: vacation.map(Box::new),
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

@@ -48,7 +48,14 @@ pub(crate) fn settings() -> ProvisionSettings {
     ProvisionSettings {
         domain: "example.edu".into(),
         source: "registrar".into(),
-        scheme: Scheme::Ssha,
+        passwords: provost_credential::PasswordPolicy {
+            scheme: Scheme::Ssha,
+            // People sign in with the passwords of their file.
+            must_change_initial: false,
+            ..provost_credential::PasswordPolicy::default()
+        },
+        web_url: Some("https://accounts.example.edu".into()),
+        client_servers: Vec::new(),
         address_quarantine: 180,
         time_zone: jiff::tz::TimeZone::UTC,
     }
@@ -92,6 +99,7 @@ pub(crate) fn person(uid: &str, role: &str, state: PersonState) -> Person {
         quota_octets: None,
         vacation: None,
         roles: vec![role.into()],
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

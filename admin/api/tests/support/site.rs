@@ -1,12 +1,15 @@
 //! A whole site: the embedded directory, a few imported people, and a View that follows the directory.
 #![allow(dead_code)] // Each test file uses only a part of this module.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use provost_client::{Directory, LdapSearch, Scope, WriteConditions};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
-use provost_provision::{Audit, CsvOptions, Desk, Journals};
+use provost_provision::{Audit, CsvOptions, Desk, Journals, MailOutbox, OutgoingMail};
 use provost_server::{Server, ServerConfig};
 use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use tempfile::TempDir;
@@ -25,6 +28,21 @@ const PEOPLE: &str = "\
 1005,Ada,Admin,,,staff,IT,,,correct horse
 1004,<b>Bob</b>,O'Neil,,,student,\"Arts & Crafts\",,,
 ";
+
+/// Accepts mails and drops them.
+struct ForgetfulOutbox;
+
+type Done<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
+
+impl MailOutbox for ForgetfulOutbox {
+    fn put(&self, _: OutgoingMail) -> Done<'_> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove(&self, _: uuid::Uuid) -> Done<'_> {
+        Box::pin(async { Ok(()) })
+    }
+}
 
 pub(crate) struct Site {
     _folder: TempDir,
@@ -55,11 +73,13 @@ impl Site {
         let audit = Audit::in_memory();
         let desk =
             Desk::new(directory.clone(), settings(), audit.clone(), Journals::new(folder.path().join("journal")));
+        let desk = desk.with_outbox(Arc::new(ForgetfulOutbox));
         desk.ensure_tree(&admin()).await.unwrap();
         import(&desk, &format!("{HEADER}{PEOPLE}")).await;
         give_role(&directory, "helen.desk", "helpdesk").await;
         give_role(&directory, "rita.registrar", "registrar").await;
         give_role(&directory, "ada.admin", "admin").await;
+        give(&directory, "bob.oneil", "provostPrivateMail", "bob@example.net").await;
         let mut fallback = Fallback::default();
         fallback.add("default-quota", "test", "1048576").unwrap();
         let config = ViewConfig {
@@ -100,6 +120,11 @@ async fn import(desk: &Desk, csv: &str) {
 /// Replaces all roles of a person by `role`, in a direct write as a directory admin would do it. An empty `role`
 /// removes the roles.
 pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
+    give(directory, uid, "provostRole", role).await;
+}
+
+/// Replaces the values of an attribute by one; an empty value removes them.
+pub(crate) async fn give(directory: &Directory, uid: &str, name: &'static str, value: &str) {
     let search = LdapSearch {
         base: Dn::parse(SUFFIX).unwrap(),
         scope: Scope::Subtree,
@@ -108,7 +133,7 @@ pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
         limit: None,
     };
     let entry = directory.search_provider(search).await.unwrap().pop().unwrap();
-    let values = if role.is_empty() { Vec::new() } else { vec![role.as_bytes().to_vec()] };
-    let change = Modification::replace(AttributeDescription::of("provostRole"), values);
+    let values = if value.is_empty() { Vec::new() } else { vec![value.as_bytes().to_vec()] };
+    let change = Modification::replace(AttributeDescription::of(name), values);
     directory.modify(&entry.dn, vec![change], WriteConditions::default()).await.unwrap();
 }

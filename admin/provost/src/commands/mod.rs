@@ -1,5 +1,6 @@
 //! One file for each command. A command reads its arguments, calls an operation of another crate, and prints.
 
+pub(crate) mod activation;
 pub(crate) mod address;
 pub(crate) mod audit;
 pub(crate) mod directory;
@@ -32,6 +33,7 @@ use provost_provision::{Audit, Desk, Journals, Permission, Principal, ProvisionS
 use provost_store::{LocalState, StateStore};
 
 use crate::config::{Config, read_secret};
+use crate::mail_outbox::StateOutbox;
 use crate::{audit_log, machine_user};
 
 /// The desk for a command, and the principal that runs it.
@@ -69,7 +71,8 @@ pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Re
 async fn open(config: &Config, directory: Directory, settings: ProvisionSettings) -> anyhow::Result<DeskAccess> {
     let (state, audit) = shared_state(config).await?;
     let principal = principal(config, &state).await?;
-    let desk = Desk::new(directory, settings.clone(), audit, journals(config));
+    let outbox = Arc::new(StateOutbox::new(state.clone()));
+    let desk = Desk::new(directory, settings.clone(), audit, journals(config)).with_outbox(outbox);
     Ok(DeskAccess { desk, settings, principal, state })
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use provost_provision::{
-    HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword, Words,
+    CredentialDetail, HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword, Words,
 };
 use serde::Serialize;
 
@@ -119,6 +119,21 @@ fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize, w
     }
 }
 
+/// The state of the password and of a link, in words.
+fn credential_words(credential: &CredentialDetail) -> String {
+    let since = credential.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    let state = match credential.state {
+        "none" => "none: cannot log in".to_owned(),
+        "must-change" => format!("set by somebody else{since}: must be changed"),
+        "expired" => format!("set{since}: expired, must be changed"),
+        _ => format!("set{since}"),
+    };
+    match &credential.link_until {
+        Some(until) => format!("{state}; activation link until {until}"),
+        None => state,
+    }
+}
+
 fn show(person: &PersonDetail) {
     let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), printable);
     let name = printable(&person.summary.display_name);
@@ -131,7 +146,7 @@ fn show(person: &PersonDetail) {
     }
     out!("  programme  {}", or_dash(&person.program));
     out!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
-    out!("  password   {}", if person.has_password { "set" } else { "none: cannot log in" });
+    out!("  password   {}", credential_words(&person.credential));
     if let Some(octets) = person.quota_octets {
         out!("  quota      {octets} octets");
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope, WriteReceipt};
+use provost_credential::PasswordValues;
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use uuid::Uuid;
@@ -48,8 +49,8 @@ enum ReadBack {
 }
 
 impl<'a> Performer<'a> {
-    pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: BatchEntries) -> Self {
-        let context = WriteContext { id: journal.batch.clone(), since: journal.since.clone() };
+    pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: BatchEntries, must_change: bool) -> Self {
+        let context = WriteContext { id: journal.batch.clone(), since: journal.since.clone(), must_change };
         Self { directory, journal, context, entries: found }
     }
 
@@ -68,17 +69,18 @@ impl<'a> Performer<'a> {
         &self,
         place: WritePosition,
         write: &Write,
-        hash: Option<&str>,
+        password: Option<&PasswordValues>,
     ) -> Result<bool, PersonFailure> {
         if self.is_done(place.0, place.1) {
             return Ok(false);
         }
         let (outcome, answer) = match self.entries.get(&write.dn) {
             Some(answer) => (WriteOutcome::Found, answer.clone()),
-            None => self.send(write, hash).await.map_err(PersonFailure::Stop)?,
+            None => self.send(write, password).await.map_err(PersonFailure::Stop)?,
         };
         let is_sent = matches!(outcome, WriteOutcome::Done);
-        let digest = hash.filter(|_| is_sent).map(|hash| blake3::hash(hash.as_bytes()).to_hex().to_string());
+        let digest = password.filter(|_| is_sent).map(|password| blake3::hash(password.user_password.as_bytes()));
+        let digest = digest.map(|digest| digest.to_hex().to_string());
         let receipt = Receipt { password_digest: digest, ..receipt(place, write, outcome.clone(), answer) };
         let recorded = self.journal.record(receipt).await;
         recorded.map_err(|error| PersonFailure::Stop(JournalError::from(error).into()))?;
@@ -93,10 +95,14 @@ impl<'a> Performer<'a> {
 
     /// Sends a write until its outcome is known, at most [`SENT_MAX`] times. An error ends the apply, and the write
     /// gets no receipt.
-    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
+    async fn send(
+        &self,
+        write: &Write,
+        password: Option<&PasswordValues>,
+    ) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
-            let error = match self.request(write.operation(&self.context, hash)).await {
+            let error = match self.request(write.operation(&self.context, password)).await {
                 Ok(answer) => return Ok((WriteOutcome::Done, answer)),
                 Err(error) => error,
             };

@@ -1,59 +1,22 @@
-//! Passwords, roles, and the accounts of the help desk's own staff.
+//! Roles, and the accounts of the help desk's own staff.
 
+use jiff::Timestamp;
 use provost_client::DirectoryError;
-use provost_credential::{Scheme, Secret};
+use provost_credential::Secret;
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Modification};
 use provost_schema::attr;
-use rand::Rng;
 use serde_json::json;
 
 use super::registry::AddressAssignment;
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError};
 use crate::plan::person_uuid;
-use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
 use crate::{Permission, Principal, Role, tree};
 
-/// Lower-case letters and digits without those that look alike on paper (l and 1, o and 0): 32 of them, 5 bits each.
-const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// Groups of a generated password, of [`GROUP_CHARS`] each: 80 bits in all.
-const GROUPS: usize = 4;
-/// Characters of one group.
-const GROUP_CHARS: usize = 4;
 /// Source name of people who are in no registrar's file.
 const LOCAL_SOURCE: &str = "local";
 
-/// A password that was set.
-pub struct StoredPassword {
-    /// The password itself.
-    pub password: Secret,
-    /// The stored value of userPassword, which has replaced all others of the person.
-    pub hash: String,
-    /// Id of the audit record.
-    pub audit_id: String,
-}
-
 impl Desk {
-    /// Sets `password`, or a generated one when it is `None`. The password is returned only here.
-    pub async fn reset_password(
-        &self,
-        principal: &Principal,
-        target: impl Into<ChangeTarget<'_>>,
-        password: Option<Secret>,
-    ) -> Result<StoredPassword, DeskError> {
-        let person = self.target(principal, Permission::ResetPassword, &target.into()).await?;
-        let generated = password.is_none();
-        let password = password.unwrap_or_else(|| generate(&mut rand::rng()));
-        check_password(password.reveal())
-            .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
-        let hash = hash(password.clone(), self.settings.get().scheme).await?;
-        let change =
-            Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.clone().into_bytes()]);
-        let detail = json!({ "generated": generated, "had_one": has_password(&person) });
-        let audit_id = self.change(principal.actor(), "password.reset", &person, vec![change], detail).await?;
-        Ok(StoredPassword { password, hash, audit_id })
-    }
-
     /// Sets a person's roles to exactly these, none of them above the principal's own. Returns the audit id.
     pub async fn set_roles(
         &self,
@@ -85,8 +48,6 @@ impl Desk {
         self.permit_on(principal, Permission::SetRoles, uid, None, [role]).await?;
         let name = check_name(display_name)
             .map_err(|rule| DeskError::Invalid { field: "display_name", rule: rule.to_owned() })?;
-        check_password(password.reveal())
-            .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
         let address = Address::from_parts(uid, &self.settings.get().domain)
             .map_err(|error| DeskError::Invalid { field: "uid", rule: error.to_string() })?;
         let source_id = format!("{LOCAL_SOURCE}:{}", address.local());
@@ -96,7 +57,7 @@ impl Desk {
             return Ok(false);
         }
         self.check_unused(&address, &dn).await?;
-        let hash = hash(password, self.settings.get().scheme).await?;
+        let password = self.first_password(password, Timestamp::now()).await?;
         let detail = json!({ "address": address, "name": name, "role": role });
         let mut audited_change = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
         audited_change.is_begun = match self.assign(&address, &dn, AddressKind::Primary).await {
@@ -105,8 +66,8 @@ impl Desk {
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)
-            .with(attr::PROVOST_ROLE, role)
-            .with(attr::USER_PASSWORD, hash);
+            .with(attr::PROVOST_ROLE, role);
+        let entry = password.into_iter().fold(entry, |entry, (name, value)| entry.with(name, value));
         let added = self.directory.add(entry).await.map(drop);
         let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
         match self.conclude(audited_change, added).await {
@@ -134,10 +95,6 @@ impl Desk {
         let detail = json!({ "before": before, "after": before.iter().copied().chain([role]).collect::<Vec<_>>() });
         self.change(principal.actor(), "role.set", &person, vec![change], detail).await.map(|_| true)
     }
-}
-
-fn has_password(person: &CurrentPerson) -> bool {
-    !person.entry.values(attr::USER_PASSWORD).is_empty()
 }
 
 /// Checks a display name by the rules for names of a registrar's file. The error is the broken rule.
@@ -174,42 +131,9 @@ fn operator_entry(entry: Entry, name: &str, address: &Address) -> Entry {
         .with(attr::EDU_PERSON_PRIMARY_AFFILIATION, "staff")
 }
 
-/// Hashes on a blocking thread.
-async fn hash(password: Secret, scheme: Scheme) -> Result<String, DeskError> {
-    let hashed = tokio::task::spawn_blocking(move || provost_credential::hash(&password, scheme)).await;
-    hashed.map_err(|error| DeskError::Unavailable(format!("the password was not hashed: {error}")))
-}
-
-/// Generates a password such as `xk4m-29ab-cdef-7hij`: 80 bits.
-fn generate(random: &mut (impl Rng + rand::CryptoRng)) -> Secret {
-    let mut text = String::with_capacity(GROUPS * (GROUP_CHARS + 1));
-    for place in 0..GROUPS * GROUP_CHARS {
-        if place > 0 && place % GROUP_CHARS == 0 {
-            text.push('-');
-        }
-        let letter = READABLE.get(random.random_range(0..READABLE.len())).copied().unwrap_or(b'x');
-        text.push(char::from(letter));
-    }
-    Secret::new(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn generated_passwords_are_readable_and_differ() {
-        let mut random = rand::rng();
-        let mut seen = std::collections::HashSet::new();
-        for _ in 0..200 {
-            let password = generate(&mut random);
-            let text = password.reveal().to_owned();
-            assert_eq!((text.len(), text.matches('-').count()), (19, 3));
-            assert!(check_password(&text).is_ok() && !text.contains(['l', 'o', '0', '1', 'I', 'O']));
-            assert!(seen.insert(text));
-        }
-        assert_eq!(READABLE.iter().collect::<std::collections::HashSet<_>>().len(), 32);
-    }
 
     #[test]
     fn only_roles_of_people_are_accepted() {

@@ -1,10 +1,15 @@
 //! Converts entries to what the help desk sees.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use provost_credential::{PasswordDue, PasswordPolicy, PasswordState, StatedPassword};
 use provost_entry::Entry;
+use provost_entry::time::parse_generalized;
 use provost_schema::attr;
 
-use super::{AddressInfo, DeskError, PersonDetail, PersonSummary, vacation};
+use super::activation::link_end;
+use super::password::has_password;
+use super::{AddressInfo, CredentialDetail, DeskError, PersonDetail, PersonSummary, vacation};
 use crate::calendar::{day_of, rfc3339};
 
 /// The attributes that make up a [`PersonSummary`].
@@ -31,7 +36,12 @@ pub(super) fn summary(entry: &Entry) -> PersonSummary {
 }
 
 /// Builds a person from the entry and the address entries that the person owns; days are in `zone`.
-pub(super) fn detail(person: &Entry, addresses: &[Entry], zone: &TimeZone) -> Result<PersonDetail, DeskError> {
+pub(super) fn detail(
+    person: &Entry,
+    addresses: &[Entry],
+    zone: &TimeZone,
+    passwords: &PasswordPolicy,
+) -> Result<PersonDetail, DeskError> {
     let text = |name: &str| person.first(name).map(str::to_owned);
     let date = |name: &str| person.first(name).and_then(|time| day_of(zone, time)).map(|date| date.to_string());
     let time = |name: &str| person.first(name).and_then(rfc3339);
@@ -51,13 +61,36 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry], zone: &TimeZone) -> Re
         program: text(attr::PROVOST_PROGRAM),
         start_date: date(attr::PROVOST_START_DATE),
         end_date: date(attr::PROVOST_END_DATE),
-        has_password: !person.values(attr::USER_PASSWORD).is_empty(),
+        has_password: has_password(person),
+        credential: credential(person, passwords, Timestamp::now()),
         quota_octets: person.first(attr::MAIL_QUOTA).and_then(|quota| quota.parse().ok()),
         vacation: vacation::of_entry(person, zone),
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),
         audit_id: String::new(),
     })
+}
+
+/// The state of the password in an entry at `now`.
+fn credential(person: &Entry, policy: &PasswordPolicy, now: Timestamp) -> CredentialDetail {
+    let state = PasswordState::of(StatedPassword {
+        passwords: person.values(attr::USER_PASSWORD),
+        verifiers: person.values(attr::PROVOST_SCRAM),
+        state: person.first(attr::PROVOST_CREDENTIAL_STATE),
+        since: person.first(attr::PROVOST_PASSWORD_SINCE).and_then(parse_generalized),
+    });
+    let has_one = has_password(person);
+    let word = match state.due(policy, now) {
+        _ if !has_one => "none",
+        None => "set",
+        Some(PasswordDue::Initial) => "must-change",
+        Some(PasswordDue::Expired) => "expired",
+    };
+    CredentialDetail {
+        state: word,
+        since: state.since.filter(|_| has_one).map(|since| since.to_string()),
+        link_until: link_end(person).filter(|end| *end > now).map(|end| end.to_string()),
+    }
 }
 
 /// All values of an attribute, sorted: they have no order of their own (RFC 4511 §4.1.7).

@@ -121,8 +121,8 @@ impl Desk {
         let operation = if is_lifecycle { Permission::RunLifecycle } else { Permission::ApplyImport };
         self.permit(principal, operation).await?;
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
-        let scheme = self.settings.get().scheme;
-        let applier = Applier { directory, scheme, actor: principal.actor(), audit, journals };
+        let password_policy = &self.settings.get().passwords;
+        let applier = Applier { directory, password_policy, actor: principal.actor(), audit, journals };
         let applied = applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await;
         self.note_applied(principal, &planned.plan, &applied).await;
         Ok(applied)

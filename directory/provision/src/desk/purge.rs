@@ -127,7 +127,8 @@ impl Desk {
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: name.clone(), profile: None };
         let plan = Arc::new(Plan::of_changes(suffix, stamp, name, now, vec![change], 0));
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
-        let applier = Applier { directory, scheme: settings.scheme, actor: principal.actor(), audit, journals };
+        let applier =
+            Applier { directory, password_policy: &settings.passwords, actor: principal.actor(), audit, journals };
         let applied = applier.apply(&plan, &InitialPasswords::default(), &mut |_| {}).await;
         let outcomes = applied.map_err(|(_, error)| DeskError::Unavailable(error.to_string()))?;
         match outcomes.failed.first() {

@@ -61,8 +61,8 @@ impl Desk {
     pub async fn plan_undo(&self, principal: &Principal, batch: &str) -> Result<PlannedImport, UndoError> {
         self.permit(principal, Permission::ApplyImport).await?;
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
-        let scheme = self.settings.get().scheme;
-        let applier = Applier { directory, scheme, actor: principal.actor(), audit, journals };
+        let password_policy = &self.settings.get().passwords;
+        let applier = Applier { directory, password_policy, actor: principal.actor(), audit, journals };
         applier.settle_interrupted().await?;
         let (journals, name) = (self.journals.clone(), batch.to_owned());
         let read =

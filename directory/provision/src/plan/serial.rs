@@ -6,6 +6,7 @@ use provost_entry::Dn;
 use provost_schema::attr;
 use serde::{Deserialize, Serialize};
 
+use super::undo::OF_PASSWORD;
 use super::{Plan, PlanSummary};
 use crate::attributes::PERSON_ATTRIBUTES;
 use crate::source::RecordError;
@@ -182,8 +183,8 @@ impl Plan {
             let is_known = |name: &str| PERSON_ATTRIBUTES.iter().chain(&OTHER_ATTRIBUTES).any(|known| *known == name);
             let is_allowed = |change: &AttributeChange| {
                 let removes = matches!(write.action, WriteKind::Restore { .. }) && change.after.is_empty();
-                let is_of_undo =
-                    change.name.is(attr::PROVOST_LAST_BATCH) || change.name.is(attr::USER_PASSWORD) && removes;
+                let is_of_undo = change.name.is(attr::PROVOST_LAST_BATCH)
+                    || removes && OF_PASSWORD.iter().any(|name| change.name.is(name));
                 is_known(change.name.as_str()) || is_of_undo
             };
             if let Some(foreign) = write.attributes.iter().find(|change| !is_allowed(change)) {

@@ -31,6 +31,10 @@ fn suffix() -> Dn {
     Dn::parse("dc=example,dc=edu").unwrap()
 }
 
+fn hashed() -> provost_credential::PasswordValues {
+    provost_credential::PasswordValues { user_password: "{SSHA}hash".into(), scram: Some("verifier".into()) }
+}
+
 impl Model {
     fn actual(&self) -> DirectoryContent {
         let mut actual = DirectoryContent::empty(suffix());
@@ -46,10 +50,10 @@ impl Model {
 
     /// Applies the first `limit` writes.
     fn apply(&mut self, plan: &Plan, limit: usize) {
-        let context = WriteContext { id: "batch".into(), since: plan.since.clone() };
+        let context = WriteContext { id: "batch".into(), since: plan.since.clone(), must_change: true };
         for write in plan.changes.iter().flat_map(|change| &change.writes).take(limit) {
-            let hash = write.password.map(|_| "{SSHA}hash");
-            match write.operation(&context, hash) {
+            let password = write.password.map(|_| hashed());
+            match write.operation(&context, password.as_ref()) {
                 LdapWrite::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
                 LdapWrite::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
                 LdapWrite::Delete(dn, _) => panic!("an import deletes {dn}"),
@@ -217,6 +221,8 @@ fn a_new_person_has_the_values_of_the_record() {
         (attr::PROVOST_STATE, "active"),
         (attr::PROVOST_LAST_BATCH, "batch"),
         (attr::USER_PASSWORD, "{SSHA}hash"),
+        (attr::PROVOST_SCRAM, "verifier"),
+        (attr::PROVOST_CREDENTIAL_STATE, "must-change"),
     ] {
         assert_eq!(person.first(name), Some(value), "{name}");
     }
@@ -314,8 +320,8 @@ fn a_person_with_a_role_gets_no_initial_password() {
     model.entries.get_mut(&dn).unwrap().push(AttributeDescription::of(attr::PROVOST_ROLE), b"admin".to_vec());
     assert!(model.plan(ZOE).is_empty(), "{:?}", model.plan(ZOE).changes);
     // The plan was made before the role was given, so its write asserts that the person has no role.
-    let context = WriteContext { id: "batch".into(), since: late.since.clone() };
-    let LdapWrite::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some("{SSHA}hash")) else {
+    let context = WriteContext { id: "batch".into(), since: late.since.clone(), must_change: true };
+    let LdapWrite::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some(&hashed())) else {
         panic!("{:?}", late.changes)
     };
     assert!(control.assert.is_some_and(|filter| !matches(&model.entries[&dn], &filter)));

@@ -27,8 +27,20 @@ const READS_IN_FLIGHT: usize = 64;
 /// All attributes of users (RFC 4511 §4.5.1.8), and the version of the entry.
 const ATTRIBUTES: [&str; 2] = ["*", attr::ENTRY_CSN];
 /// Attributes that do not count when an entry is compared with what the batch wrote: the password is compared by its
-/// digest.
-const NOT_COMPARED: [&str; 3] = [attr::OBJECT_CLASS, attr::ENTRY_CSN, attr::USER_PASSWORD];
+/// digest, and the others go with it. An activation link that nobody has used yet does not count either.
+const NOT_COMPARED: [&str; 8] = [
+    attr::OBJECT_CLASS,
+    attr::ENTRY_CSN,
+    attr::USER_PASSWORD,
+    attr::PROVOST_SCRAM,
+    attr::PROVOST_PASSWORD_SINCE,
+    attr::PROVOST_PASSWORD_HISTORY,
+    attr::PROVOST_CREDENTIAL_STATE,
+    attr::PROVOST_ACTIVATION,
+];
+/// Attributes that an initial password brings. The undo that takes the password back removes them.
+pub(super) const OF_PASSWORD: [&str; 4] =
+    [attr::USER_PASSWORD, attr::PROVOST_SCRAM, attr::PROVOST_PASSWORD_SINCE, attr::PROVOST_CREDENTIAL_STATE];
 
 /// The entries that a batch wrote, as the directory holds them now.
 pub struct WrittenEntries(HashMap<Dn, Entry>);
@@ -199,7 +211,7 @@ impl<'a> BatchUndo<'a> {
         }
         if receipt.password {
             if is_version(entry, receipt) || has_password_of(receipt, entry) {
-                attributes.push(set(attr::USER_PASSWORD, Vec::new(), Vec::new()));
+                attributes.extend(OF_PASSWORD.map(|name| set(name, Vec::new(), Vec::new())));
             } else {
                 stays(attr::USER_PASSWORD, "it may have been changed since the import, and stays".to_owned());
             }
@@ -222,7 +234,17 @@ impl<'a> BatchUndo<'a> {
         if write.action == WriteKind::AddAddress {
             written.insert((attr::PROVOST_SINCE.to_lowercase(), self.since.as_bytes()));
         }
-        let compared = entry.attributes().filter(|(name, _)| !NOT_COMPARED.iter().any(|not| name.is(not)));
+        // An activation link that nobody has used has made the account invited, and changed nothing else.
+        let invited = provost_lifecycle::AccountState::Invited.name();
+        let is_invited = entry.first(attr::PROVOST_STATE).is_some_and(|state| state.eq_ignore_ascii_case(invited));
+        if is_invited {
+            written.retain(|(name, _)| !name.eq_ignore_ascii_case(attr::PROVOST_STATE));
+        }
+        let not_compared = |name: &AttributeDescription| {
+            let of_state = [attr::PROVOST_STATE, attr::PROVOST_STATE_SINCE];
+            NOT_COMPARED.iter().any(|not| name.is(not)) || is_invited && of_state.iter().any(|not| name.is(not))
+        };
+        let compared = entry.attributes().filter(|(name, _)| !not_compared(name));
         let held: BTreeSet<(String, &[u8])> = compared
             .flat_map(|(name, values)| values.iter().map(|value| (name.as_str().to_lowercase(), value.as_slice())))
             .collect();

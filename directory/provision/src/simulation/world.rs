@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use provost_credential::PasswordValues;
 use provost_entry::time::{format_generalized, parse_generalized};
 use provost_entry::{Dn, Entry, ModOp, Modification};
 use provost_schema::{attr, class};
@@ -80,8 +81,11 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, write: &Write, at: Timestamp) {
-        let context = WriteContext { id: "simulation".to_owned(), since: format_generalized(at) };
-        match write.operation(&context, write.password.map(|_| "{SSHA}simulated")) {
+        let since = format_generalized(at);
+        let context = WriteContext { id: "simulation".to_owned(), since, must_change: true };
+        let password =
+            write.password.map(|_| PasswordValues { user_password: "{SSHA}simulated".to_owned(), scram: None });
+        match write.operation(&context, password.as_ref()) {
             LdapWrite::Add(entry) => self.insert(entry),
             LdapWrite::Modify(dn, changes, _) => {
                 if let Some(entry) = self.entries.get_mut(&dn) {

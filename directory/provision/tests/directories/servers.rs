@@ -109,7 +109,7 @@ impl std::ops::Deref for Site {
 impl Site {
     pub(super) fn applier<'a>(&'a self, actor: &'a Actor) -> Applier<'a> {
         let Self { directory, settings, audit, journals, .. } = self;
-        Applier { directory, scheme: settings.scheme, actor, audit, journals }
+        Applier { directory, password_policy: &settings.passwords, actor, audit, journals }
     }
 
     /// A person as an admin sees them, without the audit id, which differs with each view.
@@ -192,7 +192,12 @@ pub(super) fn settings() -> ProvisionSettings {
     ProvisionSettings {
         domain: "example.edu".into(),
         source: "registrar".into(),
-        scheme: Scheme::Ssha,
+        passwords: provost_credential::PasswordPolicy {
+            scheme: Scheme::Ssha,
+            ..provost_credential::PasswordPolicy::default()
+        },
+        web_url: Some("https://accounts.example.edu".into()),
+        client_servers: Vec::new(),
         address_quarantine: 180,
         time_zone: jiff::tz::TimeZone::UTC,
     }

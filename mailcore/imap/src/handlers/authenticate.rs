@@ -134,6 +134,10 @@ async fn verify(
     match connection.config.view.login(attempt(connection, name, password), now).await {
         Login::Accepted(person) => accept(connection, &person, now),
         Login::Refused => refuse(connection, failures, authentication_failed(), out).await,
+        // RFC 5530 §3: EXPIRED means that the password must be changed.
+        Login::PasswordDue(text) => {
+            refuse(connection, failures, StatusResponse::no("EXPIRED", text.into_string()), out).await
+        }
         Login::Throttled => {
             refuse(connection, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await
         }

@@ -137,6 +137,23 @@ async fn suspended_people_do_not_log_in() {
     play(&mut [site.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
 }
 
+/// RFC 5530 §3: EXPIRED. Only whoever knows the password learns that it must be changed.
+#[tokio::test]
+async fn a_password_that_must_be_changed_is_refused_with_the_page_that_changes_it() {
+    let mut site = Site::new();
+    let since = Some(jiff::Timestamp::UNIX_EPOCH);
+    let password_state = provost_view::PasswordState { must_change: true, since };
+    let zoe = provost_view::Person { password_state, ..person(PersonState::Active) };
+    site.config = Arc::new(ImapConfig { view: View::fixed(vec![zoe]), ..(*site.config).clone() });
+    let script = "
+        C: a LOGIN zoe wrong
+        S: a NO [AUTHENTICATIONFAILED] ~
+        C: b LOGIN zoe secret
+        S: b NO [EXPIRED] The password must be changed first at the web page for passwords of your institution
+    ";
+    play(&mut [site.client()], script).await;
+}
+
 /// RFC 3501 §6.2.3, RFC 5530 §3: without TLS, no password is accepted from another machine.
 #[tokio::test]
 async fn privacy_required() {

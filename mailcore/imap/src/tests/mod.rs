@@ -49,6 +49,7 @@ pub(super) fn person(state: PersonState) -> Person {
         quota_octets: Some(100_000),
         vacation: None,
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

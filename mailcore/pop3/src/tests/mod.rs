@@ -276,6 +276,24 @@ async fn login_by_auth_plain() {
     client.play("S: +OK...\nC: AUTH PLAIN\nS: +...\nC: AHpvZQBsZXQgbWUgaW4=\nS: +OK logged in").await;
 }
 
+/// RFC 3206 §5: [AUTH]. Only whoever knows the password learns that it must be changed.
+#[tokio::test]
+async fn a_password_that_must_be_changed_is_refused_with_the_page_that_changes_it() {
+    let since = Some(jiff::Timestamp::UNIX_EPOCH);
+    let password_state = provost_view::PasswordState { must_change: true, since };
+    let zoe = Person { password_state, ..person(1, "zoe", PersonState::Active) };
+    let script = "S: +OK...
+            C: USER zoe
+            S: +OK
+            C: PASS x
+            S: -ERR [AUTH] wrong name or password
+            C: USER zoe
+            S: +OK
+            C: PASS let me in
+            S: -ERR [AUTH] The password must be changed first at the web page for passwords of your institution";
+    Site::with(View::fixed(vec![zoe])).connect().await.play(script).await;
+}
+
 /// Password guesses on one connection are limited.
 #[tokio::test]
 async fn the_third_refused_login_closes() {

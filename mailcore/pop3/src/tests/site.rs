@@ -34,6 +34,7 @@ pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
         quota_octets: None,
         vacation: None,
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 

@@ -126,6 +126,7 @@ impl SmtpSession {
                 self.login_refused(reply::LOGIN_REFUSED, out)
             }
             Login::Refused => self.login_refused(reply::LOGIN_REFUSED, out),
+            Login::PasswordDue(text) => self.login_refused(reply::password_due(&text), out),
             Login::Throttled => self.login_refused(reply::LOGIN_THROTTLED, out),
             Login::Unavailable => send_reply(reply::LOGIN_UNAVAILABLE, out),
         }

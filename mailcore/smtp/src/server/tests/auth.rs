@@ -94,6 +94,24 @@ async fn the_longest_password_logs_in() {
     }
 }
 
+/// A password that somebody else has chosen, long ago.
+#[tokio::test]
+async fn a_password_that_must_be_changed_is_refused_with_the_page_that_changes_it() {
+    let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
+    let since = Some(jiff::Timestamp::UNIX_EPOCH);
+    let password_state = provost_view::PasswordState { must_change: true, since };
+    let zoe = Person { passwords: vec![password.into()], password_state, ..person("zoe") };
+    let mut settings = provost_view::Fallback::default();
+    settings.add("web-url", "test", "https://accounts.example.edu/").unwrap();
+    let mut conversation = site_with(View::fixed_with(vec![zoe], settings)).connect(Service::Submission);
+    conversation.run("C: EHLO x\nS: 250").await;
+    let right = plain("", "zoe", "secret");
+    let text = "The password must be changed first at https://accounts.example.edu/password";
+    conversation.run(&format!("C: AUTH PLAIN {right}\nS: 535 5.7.8 {text}")).await;
+    let wrong = plain("", "zoe", "wrong");
+    conversation.run(&format!("C: AUTH PLAIN {wrong}\nS: 535 5.7.8 Authentication credentials invalid")).await;
+}
+
 #[tokio::test]
 async fn a_password_needs_tls_or_loopback() {
     let site = site();

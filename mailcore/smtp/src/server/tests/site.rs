@@ -37,6 +37,7 @@ pub(super) fn person(local: &str) -> Person {
         quota_octets: None,
         vacation: None,
         roles: Vec::new(),
+        password_state: provost_view::PasswordState::default(),
     }
 }
 
