@@ -63,7 +63,7 @@ struct LinkPage<'a> {
 }
 
 #[derive(Serialize)]
-struct ConfirmPage {
+struct LinkConfirmPage {
     url: String,
     name: String,
     has_password: bool,
@@ -176,7 +176,7 @@ pub(crate) async fn confirm(
     };
     let person = person.await.map_err(|error| desk_failure(&signed_in.visitor, &error))?;
     let body =
-        ConfirmPage { url: person_url(&id), name: person.summary.display_name, has_password: person.has_password };
+        LinkConfirmPage { url: person_url(&id), name: person.summary.display_name, has_password: person.has_password };
     Ok(page(&signed_in.visitor, StatusCode::OK, "activation_confirm", &body))
 }
 

@@ -33,7 +33,7 @@ pub use activation::{
 pub use audit_export::{AuditPage, AuditSelection};
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
-pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
+pub use list::{ListedPage, PEOPLE_PAGE_MAX};
 pub use messages::NamedPerson;
 pub use password::StoredPassword;
 pub(crate) use password::generate_code;

@@ -38,7 +38,7 @@ pub enum Explanation {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
-pub enum ValueOrigin {
+pub enum ExplainedOrigin {
     /// A change that the audit holds.
     Record(Box<RecordedOrigin>),
     /// No recorded change led to the value: another program wrote it, or a version that recorded no values.
@@ -138,7 +138,7 @@ impl<'r> TimedRecord<'r> {
     }
 
     /// The origin of a value that the change `change` of this record added.
-    pub(crate) fn origin(&self, change: &RecordedChange, batches: &Batches) -> ValueOrigin {
+    pub(crate) fn origin(&self, change: &RecordedChange, batches: &Batches) -> ExplainedOrigin {
         let detail = &self.record.detail;
         let text = |name: &str| stated(&detail[name]);
         let batch = text("batch");
@@ -149,7 +149,7 @@ impl<'r> TimedRecord<'r> {
             date: facts.and_then(|facts| rfc3339(facts.date.as_deref()?)),
             row,
         });
-        ValueOrigin::Record(Box::new(RecordedOrigin {
+        ExplainedOrigin::Record(Box::new(RecordedOrigin {
             audit_id: self.record.id.clone(),
             at: self.record.at.clone(),
             actor: self.record.actor.clone(),

@@ -46,13 +46,13 @@ pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AuditPage,
     AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
-    ImportError, ImportOptions, Invitee, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary,
+    ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, PEOPLE_PAGE_MAX, PersonDetail, PersonSummary,
     PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword,
     UndoError, VacationChange,
 };
 pub use explain::{
-    AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
-    FileOrigin, MailDestination, PersonExplanation, RecordedOrigin, ValueOrigin,
+    AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,
+    ExplainedValue, Explanation, FileOrigin, MailDestination, PersonExplanation, RecordedOrigin,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};

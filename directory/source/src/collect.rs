@@ -23,7 +23,7 @@ const DAMAGED_NUMBERS_MIN: usize = 20;
 
 /// A person whose row was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RejectedRow {
+pub(crate) struct LeftOutRow {
     pub(crate) line: u64,
     /// `None` when the row's number cannot be read.
     pub(crate) person_id: Option<Box<str>>,
@@ -31,11 +31,11 @@ pub(crate) struct RejectedRow {
 
 /// The rows of a file while it is read.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct CollectedRows {
     pub(crate) records: Vec<SourceRecord>,
     pub(crate) rejected: Vec<RecordError>,
     pub(crate) warnings: Vec<RecordError>,
-    pub(crate) rejected_rows: Vec<RejectedRow>,
+    pub(crate) rejected_rows: Vec<LeftOutRow>,
     /// Rows of data, good and wrong.
     pub(crate) read: usize,
     pub(crate) repeated: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Rows {
     samples: Vec<String>,
 }
 
-impl Rows {
+impl CollectedRows {
     /// Counts one more row of data.
     pub(crate) fn count(&mut self) -> Result<(), FileError> {
         self.read += 1;
@@ -68,7 +68,7 @@ impl Rows {
         if records.len() == parts.len() {
             self.records.append(&mut records);
         } else {
-            self.rejected_rows.push(RejectedRow { line: first.line, person_id: number });
+            self.rejected_rows.push(LeftOutRow { line: first.line, person_id: number });
         }
         let wrong = problems.iter().map(|problem| problem.column.clone()).collect();
         problems.into_iter().for_each(|problem| self.report(problem));
@@ -98,7 +98,7 @@ impl Rows {
 
     /// Leaves out a row that cannot be taken apart.
     pub(crate) fn reject(&mut self, problem: RecordError, person_id: Option<&str>) -> Result<(), FileError> {
-        self.rejected_rows.push(RejectedRow { line: problem.line, person_id: person_id.map(Into::into) });
+        self.rejected_rows.push(LeftOutRow { line: problem.line, person_id: person_id.map(Into::into) });
         self.rejected.push(problem);
         self.check_problems()
     }

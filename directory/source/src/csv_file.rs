@@ -7,7 +7,7 @@ use crate::header::ColumnMap;
 use crate::profile::{Encoding, SourceProfile};
 use crate::record::{FileError, RecordError};
 use crate::row::{Cell, RawRow};
-use crate::{ReadFile, ReadOptions, Rows, rule};
+use crate::{CollectedRows, ReadFile, ReadOptions, rule};
 
 /// Rows that are shown as they would be read in another encoding.
 const SAMPLES_MAX: usize = 5;
@@ -16,7 +16,7 @@ const SAMPLES_MAX: usize = 5;
 pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -> Result<ReadFile, FileError> {
     let text = decode(bytes, profile.encoding).map_err(|error| with_samples(error, profile, bytes))?;
     let mut csv = CsvRecords::new(&text, profile.separator);
-    let mut rows = Rows::default();
+    let mut rows = CollectedRows::default();
     let header = csv.next()?.ok_or(FileError::Empty)?;
     let header = ColumnMap::parse(&header, profile, &mut rows.warnings)?;
     // Line of the record that was read last, if that record may have been cut short.
@@ -45,7 +45,7 @@ fn read_record(
     profile: &SourceProfile,
     header: &ColumnMap,
     record: &CsvRecord,
-    rows: &mut Rows,
+    rows: &mut CollectedRows,
 ) -> Result<bool, FileError> {
     let rejected_before = rows.rejected.len();
     let is_cut = if let Some(problem) = wrong_count(header, record) {

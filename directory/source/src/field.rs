@@ -11,7 +11,7 @@ use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
 use crate::invisible::{has_invisible, without_needless_joiners};
 use crate::number::{is_ignorable, person_id, person_key};
-use crate::profile::{Blank, Format, SourceProfile};
+use crate::profile::{Blank, FileFormat, SourceProfile};
 use crate::record::{Affiliation, MoreFields, RecordError, Severity, SourceRecord};
 use crate::row::{Cell, RawRow};
 use crate::rule::{self, Rule};
@@ -143,7 +143,7 @@ fn read_more(fields: &mut RowFields<'_>, dates: DateFormat, number: Option<&str>
 impl SourceProfile {
     /// Form of the dates of this source's files.
     fn dates(&self) -> DateFormat {
-        let usual = if self.format == Format::Ldif { DateFormat::Basic } else { DateFormat::Iso };
+        let usual = if self.format == FileFormat::Ldif { DateFormat::Basic } else { DateFormat::Iso };
         self.date_format.unwrap_or(usual)
     }
 }

@@ -17,7 +17,7 @@ use crate::profile::{REJECT_COLUMNS, SourceProfile};
 use crate::record::{FileError, RecordError, Severity};
 use crate::row::{Cell, RawRow};
 use crate::rule::{self, Rule};
-use crate::{ReadFile, ReadOptions, Rows};
+use crate::{CollectedRows, ReadFile, ReadOptions};
 
 /// Longest line, octets: it bounds the memory of one object.
 const LINE_OCTETS_MAX: usize = 1024 * 1024;
@@ -31,7 +31,8 @@ const AFFILIATIONS: &str = "affiliations";
 /// Reads a whole file.
 pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -> Result<ReadFile, FileError> {
     let text = decode(bytes, profile.encoding)?;
-    let mut reader = Reader { profile, rows: Rows::default(), seen: ColumnSet::default(), unknown: Vec::new() };
+    let mut reader =
+        JsonLinesReader { profile, rows: CollectedRows::default(), seen: ColumnSet::default(), unknown: Vec::new() };
     let mut is_partial = false;
     for (line, text) in (1..).zip(text.split_inclusive('\n')) {
         let (object, is_ended) = (text.trim(), text.ends_with('\n'));
@@ -45,9 +46,9 @@ pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions)
     Ok(ReadFile { rows: reader.rows, columns: reader.seen.iter().collect(), is_partial, enrolments: Vec::new() })
 }
 
-struct Reader<'a> {
+struct JsonLinesReader<'a> {
     profile: &'a SourceProfile,
-    rows: Rows,
+    rows: CollectedRows,
     seen: ColumnSet,
     /// Unknown keys that were named.
     unknown: Vec<String>,
@@ -60,7 +61,7 @@ struct Members(Vec<(String, Value)>);
 #[derive(Clone, Default)]
 struct Cells(Vec<(Column, Option<String>)>);
 
-impl Reader<'_> {
+impl JsonLinesReader<'_> {
     /// Reads one object. Returns whether it comes from a file of rejected rows.
     fn object(&mut self, line: u64, text: &str, is_ended: bool) -> Result<bool, FileError> {
         if text.len() > LINE_OCTETS_MAX {

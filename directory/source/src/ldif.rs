@@ -13,7 +13,7 @@ use crate::header::shown;
 use crate::profile::SourceProfile;
 use crate::record::{FileError, RecordError, Severity};
 use crate::row::{Cell, RawRow};
-use crate::{ReadFile, ReadOptions, Rows, rule};
+use crate::{CollectedRows, ReadFile, ReadOptions, rule};
 
 /// Maximum number of values of one record.
 const VALUES_MAX: usize = 1000;
@@ -64,9 +64,9 @@ const PERSON_CLASSES: [&str; 5] = ["person", "organizationalperson", "inetorgper
 pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -> Result<ReadFile, FileError> {
     let text = decode(bytes, profile.encoding)?;
     let lines = logical_lines(&text).map_err(|error| FileError::Format(error.to_string()))?;
-    let mut reader = Reader {
+    let mut reader = LdifReader {
         profile,
-        rows: Rows::default(),
+        rows: CollectedRows::default(),
         seen: ColumnSet::default(),
         unknown: Vec::new(),
         is_partial: text.lines().any(|line| line.starts_with(REJECT_COMMENT)),
@@ -79,9 +79,9 @@ pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions)
     Ok(ReadFile { rows: reader.rows, columns, is_partial, enrolments: Vec::new() })
 }
 
-struct Reader<'a> {
+struct LdifReader<'a> {
     profile: &'a SourceProfile,
-    rows: Rows,
+    rows: CollectedRows,
     seen: ColumnSet,
     /// Unknown attributes that were named.
     unknown: Vec<String>,
@@ -105,7 +105,7 @@ struct Stated {
     values: Vec<String>,
 }
 
-impl Reader<'_> {
+impl LdifReader<'_> {
     fn record(&mut self, lines: &[LdifLine]) -> Result<(), FileError> {
         let lines: Vec<&LdifLine> = match lines {
             [version, rest @ ..] if version.text.to_ascii_lowercase().starts_with("version:") => rest.iter().collect(),

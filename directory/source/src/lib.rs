@@ -26,13 +26,13 @@ mod settle;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use collect::Rows;
+pub(crate) use collect::CollectedRows;
 pub use column::{Column, ColumnSet};
 pub use date::{DateFormat, parse_date};
 pub use field::{check_password, text};
 pub use number::{person_key, without_zeros};
 pub use profile::{
-    Blank, Coverage, Encoding, Format, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR,
+    Blank, Coverage, Encoding, FileFormat, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR,
     SourceProfile, check_source_name,
 };
 pub use record::{
@@ -121,7 +121,7 @@ impl From<CsvOptions> for ReadOptions {
 
 /// What a reader of one format returns.
 pub(crate) struct ReadFile {
-    pub(crate) rows: Rows,
+    pub(crate) rows: CollectedRows,
     pub(crate) columns: Vec<Column>,
     /// Whether the file itself shows that it names only some people.
     pub(crate) is_partial: bool,
@@ -140,10 +140,10 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
     }
     let profile = &stated(profile, options);
     let read = match profile.format {
-        Format::Csv => csv_file::read(profile, bytes, options)?,
-        Format::JsonLines => json_lines::read(profile, bytes, options)?,
-        Format::Ldif => ldif::read(profile, bytes, options)?,
-        Format::OneRoster => oneroster::read(profile, bytes, options)?,
+        FileFormat::Csv => csv_file::read(profile, bytes, options)?,
+        FileFormat::JsonLines => json_lines::read(profile, bytes, options)?,
+        FileFormat::Ldif => ldif::read(profile, bytes, options)?,
+        FileFormat::OneRoster => oneroster::read(profile, bytes, options)?,
     };
     let ReadFile { mut rows, columns, is_partial, enrolments } = read;
     if rows.read == 0 && enrolments.is_empty() {

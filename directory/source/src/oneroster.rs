@@ -13,7 +13,7 @@ use jiff::civil::Date;
 
 use crate::profile::SourceProfile;
 use crate::record::FileError;
-use crate::{ReadFile, ReadOptions, Rows};
+use crate::{CollectedRows, ReadFile, ReadOptions};
 
 use archive::Archive;
 use table::Table;
@@ -22,7 +22,7 @@ use table::Table;
 pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -> Result<ReadFile, FileError> {
     let mut archive = Archive::open(bytes)?;
     let manifest = Manifest::read(&mut archive)?;
-    let mut rows = Rows::default();
+    let mut rows = CollectedRows::default();
     let set = Set {
         users: manifest.table(&mut archive, "users")?,
         roles: manifest.table(&mut archive, "roles")?,

@@ -25,7 +25,7 @@ pub const PROFILE_LINES_MAX: usize = 1000;
 
 /// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum FileFormat {
     /// Comma-separated values (RFC 4180), also with another separator.
     #[default]
     Csv,
@@ -80,7 +80,7 @@ pub struct SourceProfile {
     /// Version, which whoever changes the profile raises; `None` for the built-in profile.
     pub version: Option<u32>,
     /// Format of the files.
-    pub format: Format,
+    pub format: FileFormat,
     /// Encoding of the files' octets.
     pub encoding: Encoding,
     /// Separator of fields; `None` takes it from the header.
@@ -128,7 +128,7 @@ impl SourceProfile {
         Self {
             name: name.to_owned(),
             version: None,
-            format: Format::Csv,
+            format: FileFormat::Csv,
             encoding: Encoding::Utf8,
             separator: None,
             date_format: None,

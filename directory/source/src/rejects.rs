@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::csv_record::CsvRecords;
 use crate::decode::{decode, encode};
 use crate::ldif::REJECT_COMMENT;
-use crate::profile::{Format, REJECT_COLUMNS, SourceProfile, folded};
+use crate::profile::{FileFormat, REJECT_COLUMNS, SourceProfile, folded};
 use crate::record::{FileError, RecordError};
 use crate::{ReadOptions, stated};
 
@@ -43,13 +43,13 @@ pub fn rejects_file(
     }
     let problems = Problems(by_line);
     let text = match profile.format {
-        Format::OneRoster => return Err(RejectsError::Archive),
-        Format::Csv | Format::JsonLines | Format::Ldif => decode(bytes, profile.encoding)?,
+        FileFormat::OneRoster => return Err(RejectsError::Archive),
+        FileFormat::Csv | FileFormat::JsonLines | FileFormat::Ldif => decode(bytes, profile.encoding)?,
     };
     let rows = match profile.format {
-        Format::JsonLines => json_lines(&text, &problems),
-        Format::Ldif => ldif(&text, &problems),
-        Format::Csv | Format::OneRoster => csv(&text, profile.separator, &problems)?,
+        FileFormat::JsonLines => json_lines(&text, &problems),
+        FileFormat::Ldif => ldif(&text, &problems),
+        FileFormat::Csv | FileFormat::OneRoster => csv(&text, profile.separator, &problems)?,
     };
     Ok(if rows.is_empty() { Vec::new() } else { encode(&rows, profile.encoding, bytes) })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::collect::{RejectedRow, Rows};
+use crate::collect::{CollectedRows, LeftOutRow};
 use crate::column::Column;
 use crate::number::person_key;
 use crate::profile::SourceProfile;
@@ -19,7 +19,7 @@ enum Settled {
 }
 
 /// Settles the rows of each person who has several, in the order of the first rows.
-pub(crate) fn settle(rows: &mut Rows, profile: &SourceProfile) {
+pub(crate) fn settle(rows: &mut CollectedRows, profile: &SourceProfile) {
     rows.hold_partners_of_rejected();
     for group in groups(&rows.records) {
         let members: Vec<SourceRecord> = group.iter().filter_map(|at| rows.records.get(*at).cloned()).collect();
@@ -36,7 +36,7 @@ pub(crate) fn settle(rows: &mut Rows, profile: &SourceProfile) {
             Settled::Conflict => {
                 for (at, row) in group.iter().zip(&members) {
                     rows.rejected.push(conflict(row, &members));
-                    rows.rejected_rows.push(RejectedRow { line: row.line, person_id: Some(row.person_id.clone()) });
+                    rows.rejected_rows.push(LeftOutRow { line: row.line, person_id: Some(row.person_id.clone()) });
                     drop_row(&mut rows.records, *at);
                 }
             }
@@ -155,7 +155,7 @@ fn conflict(row: &SourceRecord, group: &[SourceRecord]) -> RecordError {
 }
 
 /// Holds rows whose former number is still in use, or is claimed by two rows.
-fn hold_former_numbers(rows: &mut Rows, source: &str) {
+fn hold_former_numbers(rows: &mut CollectedRows, source: &str) {
     let mut claims: HashMap<String, Vec<u64>> = HashMap::new();
     for record in &rows.records {
         if let Some(former) = record.former_person_id() {
@@ -191,7 +191,7 @@ fn hold_former_numbers(rows: &mut Rows, source: &str) {
         }
     });
     for (problem, person_id) in held {
-        rows.rejected_rows.push(RejectedRow { line: problem.line, person_id: Some(person_id) });
+        rows.rejected_rows.push(LeftOutRow { line: problem.line, person_id: Some(person_id) });
         rows.rejected.push(problem);
     }
 }

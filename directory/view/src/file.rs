@@ -100,7 +100,7 @@ pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Co
 type ReadRecord = (MapKey, ViewRecord);
 
 /// Reads the first record of the octets; returns the rest too.
-type RecordReader = for<'a> fn(&'a [u8]) -> Option<(ReadRecord, &'a [u8])>;
+type LayoutReader = for<'a> fn(&'a [u8]) -> Option<(ReadRecord, &'a [u8])>;
 
 pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let body = octets.get(..octets.len().checked_sub(DIGEST_OCTETS)?)?;
@@ -109,7 +109,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
         return None;
     }
     let (header, rest) = body.split_first_chunk()?;
-    let read_record: RecordReader = match header {
+    let read_record: LayoutReader = match header {
         HEADER => |rest| postcard::take_from_bytes(rest).ok(),
         HEADER_1 | HEADER_2 | HEADER_3 => |rest| {
             let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout3::Record)>(rest).ok()?;

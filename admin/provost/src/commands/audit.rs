@@ -60,11 +60,11 @@ pub(crate) struct Export {
     subject: Option<String>,
     /// Form of the export; `--json` is short for jsonl.
     #[arg(long, value_enum, default_value = "csv")]
-    format: Format,
+    format: ExportFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// Comma-separated values (RFC 4180).
     Csv,
     /// One JSON object on each line.
@@ -114,7 +114,7 @@ async fn export(config: &Config, arguments: Export, print: &Printer) -> anyhow::
         until: Some(arguments.until.map_or_else(jiff::Timestamp::now, |until| until.end(zone))),
         subject,
     };
-    let is_json = print.is_json() || arguments.format == Format::Jsonl;
+    let is_json = print.is_json() || arguments.format == ExportFormat::Jsonl;
     let mut output = ListOutput::new();
     let mut next = Some(desk.begin_audit_export(principal, &selection).await?);
     let mut flow = if is_json { ControlFlow::Continue(()) } else { output.write(&audit_csv_header()) };

@@ -18,7 +18,7 @@ pub const PEOPLE_PAGE_MAX: usize = 1000;
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeoplePage {
+pub struct ListedPage {
     /// The people, in the order of their ids.
     pub people: Vec<ListedPerson>,
     /// The cursor of the next page; `None` at the end of the list.
@@ -50,7 +50,7 @@ impl Desk {
         filter: &PeopleFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<PeoplePage, DeskError> {
+    ) -> Result<ListedPage, DeskError> {
         match after {
             None => self.audit_list(principal, filter).await?,
             Some(_) => self.permit(principal, Permission::ListPeople).await?,
@@ -71,7 +71,7 @@ impl Desk {
         let has_more = page.len() > limit;
         let people: Vec<ListedPerson> = page.into_values().take(limit).collect();
         let next = people.last().filter(|_| has_more).map(|person| person.id.clone());
-        Ok(PeoplePage { people, next })
+        Ok(ListedPage { people, next })
     }
 
     async fn audit_list(&self, principal: &Principal, filter: &PeopleFilter) -> Result<(), DeskError> {

@@ -75,7 +75,7 @@ impl Desk {
     ) -> Result<(PasswordValues, Vec<Modification>), DeskError> {
         let settings = self.settings.get();
         let must_change = by == ChosenBy::Another && settings.passwords.must_change_initial;
-        let work = NewPassword {
+        let work = PasswordToSet {
             password: password.clone(),
             policy: settings.passwords,
             words: words_about(&person.entry, &settings.domain),
@@ -117,7 +117,7 @@ impl Desk {
 }
 
 /// The work of one change that takes a core for a while.
-struct NewPassword {
+struct PasswordToSet {
     password: Secret,
     policy: PasswordPolicy,
     words: Vec<String>,
@@ -130,7 +130,7 @@ struct NewPassword {
 /// The values of a new password, and all values of each attribute that the change replaces.
 type CheckedPassword = (PasswordValues, Vec<(&'static str, Vec<String>)>);
 
-impl NewPassword {
+impl PasswordToSet {
     /// The error is the broken rule.
     fn values(self) -> Result<CheckedPassword, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();

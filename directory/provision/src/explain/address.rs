@@ -6,7 +6,7 @@ use provost_entry::{Dn, Entry};
 use provost_schema::attr;
 use serde::Serialize;
 
-use super::{Batches, TimedRecord, ValueOrigin, rfc3339};
+use super::{Batches, ExplainedOrigin, TimedRecord, rfc3339};
 use crate::AuditRecord;
 use crate::recorded_change::RecordedChange;
 use crate::write::QUARANTINED;
@@ -121,9 +121,9 @@ pub struct AddressHolder {
     /// End: RFC 3339; `None` while the person has the address.
     pub until: Option<String>,
     /// What gave the address.
-    pub given_by: ValueOrigin,
+    pub given_by: ExplainedOrigin,
     /// What took it away.
-    pub taken_by: Option<ValueOrigin>,
+    pub taken_by: Option<ExplainedOrigin>,
 }
 
 /// Explains an address: the destination at `now`, the holders at all times, and which of them had it at `at`.
@@ -240,7 +240,7 @@ fn periods(holder: &HolderFacts<'_>, address: &str, batches: &Batches) -> Vec<Ad
             (false, true, Some(change), _) => periods.push(begun(holder, &name, record, change, batches)),
             (true, false, _, Some(change)) => end(&mut periods, record, change, batches),
             (false, false, _, Some(change)) if never_recorded => {
-                let from = ValueOrigin::Outside { after: None, before: Some(record.record.at.clone()) };
+                let from = ExplainedOrigin::Outside { after: None, before: Some(record.record.at.clone()) };
                 periods.push(AddressHolder {
                     person: holder.dn.to_owned(),
                     name: name.clone(),
@@ -305,7 +305,7 @@ fn unrecorded(facts: &AddressFacts<'_>, holders: &[AddressHolder]) -> Option<Add
         name: name_of(owner),
         from: entry.and_then(|entry| entry.first(attr::PROVOST_SINCE)).and_then(rfc3339),
         until: None,
-        given_by: ValueOrigin::Outside { after: None, before: None },
+        given_by: ExplainedOrigin::Outside { after: None, before: None },
         taken_by: None,
     })
 }

@@ -7,7 +7,7 @@ use provost_schema::attr;
 use serde::Serialize;
 
 use super::replay::{Origins, ValueKey, Values};
-use super::{Batches, ExplainError, TimedRecord, ValueOrigin, rfc3339};
+use super::{Batches, ExplainError, ExplainedOrigin, TimedRecord, rfc3339};
 use crate::AuditRecord;
 use crate::people_list::lock_stands;
 use crate::write::QUARANTINED;
@@ -52,7 +52,7 @@ pub struct ExplainedValue {
     /// The value; `set` for a secret, a digest for a long text.
     pub value: String,
     /// Where it comes from.
-    pub origin: ValueOrigin,
+    pub origin: ExplainedOrigin,
 }
 
 /// The state of an account, why it holds, and what follows.
@@ -65,11 +65,11 @@ pub struct ExplainedState {
     /// Start of the state: RFC 3339.
     pub since: Option<String>,
     /// What led to the state; `None` for an entry without one.
-    pub origin: Option<ValueOrigin>,
+    pub origin: Option<ExplainedOrigin>,
     /// Name of the lifecycle policy whose promise held.
     pub policy: Option<String>,
     /// What led to this policy.
-    pub policy_origin: Option<ValueOrigin>,
+    pub policy_origin: Option<ExplainedOrigin>,
     /// What the state forbids.
     pub restrictions: Vec<String>,
     /// The next timer, RFC 3339: when the state is to end.
@@ -96,7 +96,7 @@ pub struct ExplainedLock {
     /// Whether it stood at the moment.
     pub stands: bool,
     /// The recorded change that set it.
-    pub origin: ValueOrigin,
+    pub origin: ExplainedOrigin,
 }
 
 /// One address with its origin.
@@ -111,7 +111,7 @@ pub struct ExplainedAddress {
     /// End of the address or of the quarantine: RFC 3339.
     pub until: Option<String>,
     /// What gave the person the address, or made it what it is.
-    pub origin: ValueOrigin,
+    pub origin: ExplainedOrigin,
 }
 
 /// Attributes of which [`ExplainedState`] and [`ExplainedAddress`] tell.
@@ -182,9 +182,9 @@ fn explained_values(facts: &PersonFacts<'_>, values: &Values, origins: &Origins)
     explained
 }
 
-fn origin_of(origins: &Origins, key: &ValueKey, value: &str) -> ValueOrigin {
+fn origin_of(origins: &Origins, key: &ValueKey, value: &str) -> ExplainedOrigin {
     let found = origins.get(&(key.clone(), value.to_owned())).cloned();
-    found.unwrap_or(ValueOrigin::Outside { after: None, before: None })
+    found.unwrap_or(ExplainedOrigin::Outside { after: None, before: None })
 }
 
 /// The attribute in the spelling of the schema: that of the entry, else that of the table of words.
@@ -275,7 +275,7 @@ fn explained_address(
     let of_kind = stated_kind
         .as_deref()
         .and_then(|kind| origins.get(&(key(attr::PROVOST_ADDRESS_KIND), kind.to_owned())))
-        .filter(|origin| matches!(origin, ValueOrigin::Record(_)));
+        .filter(|origin| matches!(origin, ExplainedOrigin::Record(_)));
     let of_value = [attr::MAIL_LOCAL_ADDRESS, attr::MAIL].into_iter().find_map(|name| {
         let value = values.of_person(name).iter().find(|value| value.eq_ignore_ascii_case(address))?;
         origins.get(&(ValueKey::of_person(name), value.clone()))
@@ -286,6 +286,6 @@ fn explained_address(
         address_kind: kind,
         since: first(attr::PROVOST_SINCE).as_deref().and_then(rfc3339),
         until: first(attr::PROVOST_UNTIL).as_deref().and_then(rfc3339),
-        origin: origin.unwrap_or(ValueOrigin::Outside { after: None, before: None }),
+        origin: origin.unwrap_or(ExplainedOrigin::Outside { after: None, before: None }),
     })
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use provost_entry::Entry;
 use provost_schema::attr;
 
-use super::{Batches, NOT_EXPLAINED, TimedRecord, ValueOrigin};
+use super::{Batches, ExplainedOrigin, NOT_EXPLAINED, TimedRecord};
 use crate::recorded_change::{RecordedChange, recorded_value};
 
 /// An attribute of the person's entry, or of the entry of one of their addresses. Both in lower case.
@@ -21,7 +21,7 @@ pub(super) struct ValueKey {
 pub(super) struct Values(BTreeMap<ValueKey, Vec<String>>);
 
 /// The origin of each value.
-pub(super) type Origins = BTreeMap<(ValueKey, String), ValueOrigin>;
+pub(super) type Origins = BTreeMap<(ValueKey, String), ExplainedOrigin>;
 
 impl ValueKey {
     pub(super) fn of_person(attribute: &str) -> Self {
@@ -116,14 +116,14 @@ impl Values {
                 let found =
                     record.changes.iter().rev().find_map(|change| origin_by(record, change, key, value, batches));
                 // The entry did not exist before its creation, so nothing older can have set a value.
-                let outside = || ValueOrigin::Outside { after: Some(record.record.at.clone()), before: None };
+                let outside = || ExplainedOrigin::Outside { after: Some(record.record.at.clone()), before: None };
                 let origin = found.or_else(|| (is_creation && key.address.is_none()).then(outside));
                 let is_open = origin.is_none();
                 origins.extend(origin.map(|origin| ((key.clone(), value.clone()), origin)));
                 is_open
             });
         }
-        let outside = ValueOrigin::Outside { after: None, before: oldest };
+        let outside = ExplainedOrigin::Outside { after: None, before: oldest };
         origins.extend(open.into_iter().map(|left| (left, outside.clone())));
         origins
     }
@@ -136,7 +136,7 @@ fn origin_by(
     key: &ValueKey,
     value: &str,
     batches: &Batches,
-) -> Option<ValueOrigin> {
+) -> Option<ExplainedOrigin> {
     if ValueKey::of(change) != *key {
         return None;
     }
@@ -147,7 +147,7 @@ fn origin_by(
     let was_absent = if change.is_whole { !is_kept } else { has(change, &change.lost(), value) };
     // After this change the entry did not hold the value, so it was set later, and no later record did.
     let is_certain = was_absent && !record.is_uncertain;
-    is_certain.then(|| ValueOrigin::Outside { after: Some(record.record.at.clone()), before: None })
+    is_certain.then(|| ExplainedOrigin::Outside { after: Some(record.record.at.clone()), before: None })
 }
 
 /// Whether the values held are those that the change left.

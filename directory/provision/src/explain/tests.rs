@@ -71,9 +71,9 @@ fn explained(entry: &Entry, addresses: &[Entry], oldest_first: &[AuditRecord], a
     lines.map(|(what, origin)| format!("{what} <- {}", shown(origin))).chain(uncertain).collect()
 }
 
-fn shown(origin: &ValueOrigin) -> String {
+fn shown(origin: &ExplainedOrigin) -> String {
     match origin {
-        ValueOrigin::Record(record) => match &record.file {
+        ExplainedOrigin::Record(record) => match &record.file {
             Some(file) => format!(
                 "{} row {} {} {}",
                 file.digest.as_deref().unwrap_or("?"),
@@ -83,9 +83,9 @@ fn shown(origin: &ValueOrigin) -> String {
             ),
             None => format!("{} {}", record.audit_id, record.action),
         },
-        ValueOrigin::Outside { after: Some(after), .. } => format!("outside after {}", &after[5..10]),
-        ValueOrigin::Outside { before: Some(before), .. } => format!("outside before {}", &before[5..10]),
-        ValueOrigin::Outside { .. } => "no record".to_owned(),
+        ExplainedOrigin::Outside { after: Some(after), .. } => format!("outside after {}", &after[5..10]),
+        ExplainedOrigin::Outside { before: Some(before), .. } => format!("outside before {}", &before[5..10]),
+        ExplainedOrigin::Outside { .. } => "no record".to_owned(),
     }
 }
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AddressExplanation, AddressHolder, ExplainedLock, Explanation, MailDestination, PersonExplanation, RecordedOrigin,
-    ValueOrigin,
+    AddressExplanation, AddressHolder, ExplainedLock, ExplainedOrigin, Explanation, MailDestination, PersonExplanation,
+    RecordedOrigin,
 };
 use crate::Words;
 
@@ -184,21 +184,21 @@ impl Words {
     }
 
     /// Where a value comes from, in one line.
-    pub fn origin_words(&self, origin: &ValueOrigin) -> String {
+    pub fn origin_words(&self, origin: &ExplainedOrigin) -> String {
         match origin {
-            ValueOrigin::Record(record) => self.record_words(record),
-            ValueOrigin::Outside { after: Some(after), .. } => {
+            ExplainedOrigin::Record(record) => self.record_words(record),
+            ExplainedOrigin::Outside { after: Some(after), .. } => {
                 format!(
                     "{} {}",
                     self.say("set outside Provost, after", "fixé hors de Provost, après le"),
                     self.time(after)
                 )
             }
-            ValueOrigin::Outside { after: None, before: Some(before) } => {
+            ExplainedOrigin::Outside { after: None, before: Some(before) } => {
                 let text = self.say("set outside Provost, or before", "fixé hors de Provost, ou avant le");
                 format!("{text} {}, {}", self.time(before), self.say("the first record", "première inscription"))
             }
-            ValueOrigin::Outside { after: None, before: None } => {
+            ExplainedOrigin::Outside { after: None, before: None } => {
                 self.say("set outside Provost: no record", "fixé hors de Provost : rien n’est consigné").to_owned()
             }
         }

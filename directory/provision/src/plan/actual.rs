@@ -12,17 +12,17 @@ use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use tokio::task::JoinHandle;
 
-use super::addresses::Addresses;
-use super::people::{DirectoryPerson, People, SourceIdState};
+use super::addresses::AddressTable;
+use super::people::{DirectoryPerson, PeopleTable, SourceIdState};
 use super::person_name::{PersonName, PersonNames};
 use crate::tree;
 
 /// The people and addresses of the directory, as far as planning needs them.
 pub struct DirectoryContent {
     names: Arc<PersonNames>,
-    pub(super) people: People,
+    pub(super) people: PeopleTable,
     /// The address entries.
-    pub(super) addresses: Addresses,
+    pub(super) addresses: AddressTable,
     /// Addresses that have no entry and stand in the attributes of a person, in lower case, with the place of the
     /// person. Made when the first one is looked up: an import makes an entry for every address, so there are few.
     claims: OnceLock<HashMap<Box<str>, u32>>,
@@ -41,21 +41,21 @@ impl DirectoryContent {
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
         let names = Arc::new(PersonNames::below(suffix.clone()));
-        let search = all(tree::people(suffix), class::PROVOST_ACCOUNT, People::attributes());
+        let search = all(tree::people(suffix), class::PROVOST_ACCOUNT, PeopleTable::attributes());
         let of_people = names.clone();
-        let people = read_all(directory, search, move || People::new(of_people.clone()));
-        let search = all(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, Addresses::attributes());
+        let people = read_all(directory, search, move || PeopleTable::new(of_people.clone()));
+        let search = all(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, AddressTable::attributes());
         let of_addresses = names.clone();
-        let addresses = read_all(directory, search, move || Addresses::new(of_addresses.clone()));
-        let people = people.found().await?.unwrap_or_else(|| People::new(names.clone()));
-        let addresses = addresses.found().await?.unwrap_or_else(|| Addresses::new(names.clone()));
+        let addresses = read_all(directory, search, move || AddressTable::new(of_addresses.clone()));
+        let people = people.found().await?.unwrap_or_else(|| PeopleTable::new(names.clone()));
+        let addresses = addresses.found().await?.unwrap_or_else(|| AddressTable::new(names.clone()));
         Ok(Self { names, people, addresses, claims: OnceLock::new() })
     }
 
     /// A directory without entries.
     pub(crate) fn empty(suffix: Dn) -> Self {
         let names = Arc::new(PersonNames::below(suffix));
-        let (people, addresses) = (People::new(names.clone()), Addresses::new(names.clone()));
+        let (people, addresses) = (PeopleTable::new(names.clone()), AddressTable::new(names.clone()));
         Self { names, people, addresses, claims: OnceLock::new() }
     }
 

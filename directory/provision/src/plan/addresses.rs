@@ -12,7 +12,7 @@ use super::person_name::{PersonName, PersonNames};
 use crate::write::QUARANTINED;
 
 /// What is kept of an address entry besides its owner. To compare another attribute, add it here (the search asks for
-/// exactly these), set it in [`Addresses::add`] and read it in [`Addresses::at`].
+/// exactly these), set it in [`AddressTable::add`] and read it in [`AddressTable::at`].
 const KEPT: [KeptAttribute; 3] = [
     (attr::PROVOST_ADDRESS, Keep::Own),
     (attr::PROVOST_ADDRESS_KIND, Keep::Shared),
@@ -24,7 +24,7 @@ const KIND: usize = 1;
 const LAST_BATCH: usize = 2;
 
 /// All address entries.
-pub(super) struct Addresses {
+pub(super) struct AddressTable {
     names: Arc<PersonNames>,
     entries: PackedEntries,
     /// The owner of each entry; `None` for an address in quarantine, and for an entry that names no owner.
@@ -43,14 +43,14 @@ pub(super) struct AddressEntry<'a> {
     pub(super) last_batch: Option<&'a str>,
 }
 
-impl Addresses {
+impl AddressTable {
     /// No entries. `names` converts the names of owners.
     pub(super) fn new(names: Arc<PersonNames>) -> Self {
         let entries = PackedEntries::new(KEPT.to_vec());
         Self { names, entries, owners: Vec::new(), by_address: Index::default(), by_owner: Index::default() }
     }
 
-    /// The attributes that [`Addresses::add`] reads.
+    /// The attributes that [`AddressTable::add`] reads.
     pub(super) fn attributes() -> Vec<&'static str> {
         KEPT.iter().map(|(name, _)| *name).chain([attr::PROVOST_OWNER]).collect()
     }
@@ -113,7 +113,7 @@ impl Addresses {
     }
 }
 
-impl Extend<ReceivedEntry> for Addresses {
+impl Extend<ReceivedEntry> for AddressTable {
     fn extend<I: IntoIterator<Item = ReceivedEntry>>(&mut self, entries: I) {
         entries.into_iter().for_each(|entry| self.add(&entry));
     }

@@ -62,7 +62,7 @@ const PERSONAL: [&str; 9] = [
 ];
 
 /// All people.
-pub(super) struct People {
+pub(super) struct PeopleTable {
     names: Arc<PersonNames>,
     entries: PackedEntries,
     /// Name of each entry.
@@ -93,7 +93,7 @@ pub(super) enum SourceIdState<'a> {
     Many,
 }
 
-impl People {
+impl PeopleTable {
     /// Nobody. `names` converts the names of entries.
     pub(super) fn new(names: Arc<PersonNames>) -> Self {
         let keep = |name: &&'static str| match *name {
@@ -112,7 +112,7 @@ impl People {
         }
     }
 
-    /// The attributes that [`People::add`] reads.
+    /// The attributes that [`PeopleTable::add`] reads.
     pub(super) fn attributes() -> Vec<&'static str> {
         PERSON_ATTRIBUTES.into_iter().chain(FURTHER_ATTRIBUTES).collect()
     }
@@ -196,7 +196,7 @@ impl People {
     }
 }
 
-impl Extend<ReceivedEntry> for People {
+impl Extend<ReceivedEntry> for PeopleTable {
     fn extend<I: IntoIterator<Item = ReceivedEntry>>(&mut self, entries: I) {
         entries.into_iter().for_each(|entry| self.add(&entry));
     }

@@ -10,7 +10,7 @@ use crate::{Policies, calendar};
 
 /// What a record says of one part of an affiliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stated<T> {
+enum StatedPart<T> {
     /// This value.
     Value(T),
     /// None: the profile of the source lets the blank cell clear the value.
@@ -19,7 +19,7 @@ enum Stated<T> {
     Nothing,
 }
 
-impl<T> Stated<T> {
+impl<T> StatedPart<T> {
     fn or_held(self, held: Option<T>) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
@@ -53,9 +53,9 @@ enum Keeps {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct WantedRow {
     affiliation: &'static str,
-    program: Stated<String>,
-    start: Stated<Timestamp>,
-    end: Stated<Timestamp>,
+    program: StatedPart<String>,
+    start: StatedPart<Timestamp>,
+    end: StatedPart<Timestamp>,
 }
 
 impl WantedAffiliation {
@@ -109,19 +109,19 @@ impl WantedRow {
         let clears = |column: Column| record.cleared.contains(column) || row.line != record.line;
         let zone = &policies.time_zone;
         let moment = |column: Column, day: Option<Date>, at: &dyn Fn(Date) -> Option<String>| match day {
-            None if clears(column) => Ok(Stated::None),
-            None => Ok(Stated::Nothing),
+            None if clears(column) => Ok(StatedPart::None),
+            None => Ok(StatedPart::Nothing),
             Some(day) => {
                 let moment = at(day).and_then(|text| parse_generalized(&text));
-                moment.map(Stated::Value).ok_or_else(|| unrepresentable(record, column))
+                moment.map(StatedPart::Value).ok_or_else(|| unrepresentable(record, column))
             }
         };
         Ok(Self {
             affiliation: row.affiliation.as_str(),
             program: match &row.program {
-                Some(program) => Stated::Value(program.to_string()),
-                None if clears(Column::Program) => Stated::None,
-                None => Stated::Nothing,
+                Some(program) => StatedPart::Value(program.to_string()),
+                None if clears(Column::Program) => StatedPart::None,
+                None => StatedPart::Nothing,
             },
             start: moment(Column::StartDate, row.start_date, &|day| calendar::day_begins(zone, day))?,
             end: moment(Column::EndDate, row.end_date, &|day| calendar::day_ends(zone, day))?,
@@ -133,8 +133,8 @@ impl WantedRow {
     fn former(&self, own: &[&AffiliationPeriod], rows: usize) -> Option<usize> {
         let is_kind = |period: &&AffiliationPeriod| period.affiliation == self.affiliation;
         let is_same = |period: &&AffiliationPeriod| match &self.program {
-            Stated::Value(program) => is_kind(period) && period.program.as_deref() == Some(program),
-            Stated::None | Stated::Nothing => is_kind(period),
+            StatedPart::Value(program) => is_kind(period) && period.program.as_deref() == Some(program),
+            StatedPart::None | StatedPart::Nothing => is_kind(period),
         };
         let same = own.iter().position(is_same);
         let of_kind = || own.iter().position(is_kind).filter(|_| rows == 1);

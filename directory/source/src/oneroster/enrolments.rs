@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use super::people::People;
 use super::table::Table;
 use super::{Set, Status, day};
-use crate::Rows;
+use crate::CollectedRows;
 use crate::record::{Enrolment, EnrolmentRole, FileError, RecordError, Severity};
 use crate::rule;
 
 /// Reads the enrolments. A wrong one is left out with a warning; no person is left out because of it.
-pub(super) fn read(set: &Set, people: &People, rows: &mut Rows) -> Result<Vec<Enrolment>, FileError> {
+pub(super) fn read(set: &Set, people: &People, rows: &mut CollectedRows) -> Result<Vec<Enrolment>, FileError> {
     let Some(table) = &set.enrollments else { return Ok(Vec::new()) };
     table.need(&["classSourcedId", "userSourcedId", "role"])?;
     let classes = Classes::of(set);

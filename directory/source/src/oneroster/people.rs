@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::table::Table;
 use super::{Set, Status, day};
-use crate::Rows;
+use crate::CollectedRows;
 use crate::column::{Column, ColumnSet};
 use crate::profile::SourceProfile;
 use crate::record::{Affiliation, FileError, RecordError, Severity};
@@ -51,7 +51,7 @@ struct Part {
     end: Option<String>,
 }
 
-pub(super) fn read(profile: &SourceProfile, set: &Set, rows: &mut Rows) -> Result<People, FileError> {
+pub(super) fn read(profile: &SourceProfile, set: &Set, rows: &mut CollectedRows) -> Result<People, FileError> {
     let mut people = People { columns: Vec::new(), numbers: HashMap::new(), is_of_rejects: false };
     let Some(users) = &set.users else { return Ok(people) };
     users.need(&["sourcedId", "givenName", "familyName"])?;
@@ -158,7 +158,7 @@ fn role_of_user(users: &Table, row: usize) -> Option<Role> {
 }
 
 /// The roles of each user in OneRoster 1.2.
-fn roles_by_user(set: &Set, rows: &mut Rows) -> Result<HashMap<String, Vec<Role>>, FileError> {
+fn roles_by_user(set: &Set, rows: &mut CollectedRows) -> Result<HashMap<String, Vec<Role>>, FileError> {
     let mut by_user: HashMap<String, Vec<Role>> = HashMap::new();
     let Some(roles) = &set.roles else { return Ok(by_user) };
     roles.need(&["userSourcedId", "role"])?;
@@ -236,7 +236,7 @@ fn orgs(orgs: &Table) -> Vec<(&str, &str)> {
 }
 
 /// Reports roles of users whom users.csv does not name: without a name, they cannot be compared.
-fn report_roles_without_user(set: &Set, roles: &HashMap<String, Vec<Role>>, rows: &mut Rows) {
+fn report_roles_without_user(set: &Set, roles: &HashMap<String, Vec<Role>>, rows: &mut CollectedRows) {
     let (Some(users), Some(table)) = (&set.users, &set.roles) else { return };
     let named: HashSet<&str> = (0..users.len()).map(|row| users.get(row, "sourcedId")).collect();
     if roles.keys().all(|user| named.contains(user.as_str())) {

@@ -3,7 +3,7 @@
 use super::check_digit::CheckDigit;
 use super::number_shape::Characters;
 use super::{
-    Blank, Coverage, Encoding, Format, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, SourceProfile, folded,
+    Blank, Coverage, Encoding, FileFormat, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, SourceProfile, folded,
 };
 use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
@@ -19,8 +19,12 @@ pub struct ProfileError {
     pub rule: String,
 }
 
-const FORMATS: [(Format, &str); 4] =
-    [(Format::Csv, "csv"), (Format::OneRoster, "oneroster"), (Format::Ldif, "ldif"), (Format::JsonLines, "jsonl")];
+const FORMATS: [(FileFormat, &str); 4] = [
+    (FileFormat::Csv, "csv"),
+    (FileFormat::OneRoster, "oneroster"),
+    (FileFormat::Ldif, "ldif"),
+    (FileFormat::JsonLines, "jsonl"),
+];
 const ENCODINGS: [(Encoding, &str); 4] = [
     (Encoding::Utf8, "utf-8"),
     (Encoding::Windows1252, "windows-1252"),

@@ -58,14 +58,14 @@ pub(crate) struct Arguments {
     absent: bool,
     /// Form of the list; `--json` is short for jsonl.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: ListFormat,
     /// Columns of a CSV list, separated by commas; `all` for every one. By default, those of an import.
     #[arg(long, value_parser = parse_columns)]
-    columns: Option<Columns>,
+    columns: Option<ChosenColumns>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ListFormat {
     /// One line for each person.
     Table,
     /// Comma-separated values (RFC 4180).
@@ -75,17 +75,17 @@ enum Format {
 }
 
 #[derive(Clone)]
-struct Columns(Vec<ListColumn>);
+struct ChosenColumns(Vec<ListColumn>);
 
-fn parse_columns(text: &str) -> Result<Columns, String> {
+fn parse_columns(text: &str) -> Result<ChosenColumns, String> {
     if text == "all" {
-        return Ok(Columns(LIST_COLUMNS.to_vec()));
+        return Ok(ChosenColumns(LIST_COLUMNS.to_vec()));
     }
     let column = |name: &str| {
         let names = || LIST_COLUMNS.map(ListColumn::name).join(", ");
         ListColumn::parse(name).ok_or_else(|| format!("there is no column '{name}'; the columns are {}", names()))
     };
-    text.split(',').map(column).collect::<Result<_, _>>().map(Columns)
+    text.split(',').map(column).collect::<Result<_, _>>().map(ChosenColumns)
 }
 
 pub(super) async fn run(
@@ -94,20 +94,20 @@ pub(super) async fn run(
     arguments: &Arguments,
     print: &Printer,
 ) -> anyhow::Result<Exit> {
-    let format = if print.is_json() { Format::Jsonl } else { arguments.format };
+    let format = if print.is_json() { ListFormat::Jsonl } else { arguments.format };
     let columns = arguments.columns.clone().map_or_else(ListColumn::of_import, |columns| columns.0);
     let (mut output, mut count) = (ListOutput::new(), 0_usize);
-    if format == Format::Csv && output.write(&csv_line(columns.iter().map(|column| column.name()))).is_break() {
+    if format == ListFormat::Csv && output.write(&csv_line(columns.iter().map(|column| column.name()))).is_break() {
         return Ok(Exit::Clean);
     }
     let mut closed = false;
     let each = |person: ListedPerson| {
         count += 1;
         let line = match format {
-            Format::Table => table_line(&person),
-            Format::Csv => csv_line(columns.iter().map(|column| column.cell(&person))),
+            ListFormat::Table => table_line(&person),
+            ListFormat::Csv => csv_line(columns.iter().map(|column| column.cell(&person))),
             // Every field of a listed person has a JSON form.
-            Format::Jsonl => serde_json::to_string(&person).unwrap_or_default() + "\n",
+            ListFormat::Jsonl => serde_json::to_string(&person).unwrap_or_default() + "\n",
         };
         let flow = output.write(&line);
         closed = flow.is_break();
@@ -117,7 +117,7 @@ pub(super) async fn run(
     if closed {
         return Ok(Exit::Clean);
     }
-    if format == Format::Table {
+    if format == ListFormat::Table {
         let people = crate::output::counted(count, "person", "people");
         let _: ControlFlow<()> = output.write(&format!("{people}\n"));
     }
