@@ -182,7 +182,7 @@ impl Audit {
 
     /// The sequence number of the newest record before `at`; zero when there is none. Records are in the order of their
     /// commits, which may differ from that of their times by as much as two records waited for each other: the search
-    /// looks [`TIME_SLACK`] further back, and the caller compares the times.
+    /// looks `TIME_SLACK` further back, and the caller compares the times.
     pub async fn sequence_before(&self, at: jiff::Timestamp) -> io::Result<u64> {
         let at = at.saturating_sub(TIME_SLACK).unwrap_or(jiff::Timestamp::MIN);
         let (mut low, mut high) = (0, self.last_sequence().await?);
