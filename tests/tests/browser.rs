@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use provost_tests::ldap::Ldap;
 use provost_tests::{MailSink, Node, Options, Port, deadline, mail, node, run};
 
 const PEOPLE: &str = "\
@@ -17,6 +18,7 @@ const PERSON: &str = "Zoé D'Amours-Lœuillet";
 const MAIL: &str = "zoe.damours-loeuillet@example.edu";
 const ALIAS: &str = "zoe@example.edu";
 const TAKEN: &str = "jiri.nemcova@example.edu";
+const STRANGER: &str = "angel.weiss";
 const OUTSIDE: &str = "outside@example.net";
 /// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -34,6 +36,11 @@ impl Clerk {
         let sink = MailSink::start().unwrap();
         let node =
             Node::start_with(Options { import: Some(file), relay: Some(sink.relay()), ..Options::default() }).unwrap();
+        // The stranger has chosen a password: one that a file set would lead to the page that changes it.
+        let ldap = Ldap::of(&node);
+        let dn = ldap.dn(&format!("(uid={STRANGER})")).unwrap();
+        let chosen = format!("dn: {dn}\nchangetype: modify\ndelete: provostCredentialState\n");
+        ldap.feed("ldapmodify", &chosen).unwrap().good().unwrap();
         Self { node, sink }
     }
 
@@ -46,7 +53,7 @@ impl Clerk {
             .env("BASE", format!("http://{}", self.node.address(Port::Http)))
             .env("NAME", "helpdesk")
             .env("PASSWORD", self.node.secret("helpdesk-password"))
-            .env("STRANGER", "angel.weiss")
+            .env("STRANGER", STRANGER)
             .env("STRANGER_PASSWORD", "secret of angel")
             .env("PERSON", PERSON)
             .env("ALIAS", ALIAS)

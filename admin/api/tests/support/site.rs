@@ -79,7 +79,7 @@ impl Site {
         give_role(&directory, "helen.desk", "helpdesk").await;
         give_role(&directory, "rita.registrar", "registrar").await;
         give_role(&directory, "ada.admin", "admin").await;
-        give(&directory, "bob.oneil", "provostPrivateMail", "bob@example.net").await;
+        give(&directory, "1004", "provostPrivateMail", "bob@example.net").await;
         let mut fallback = Fallback::default();
         fallback.add("default-quota", "test", "1048576").unwrap();
         let config = ViewConfig {
@@ -123,12 +123,12 @@ pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
     give(directory, uid, "provostRole", role).await;
 }
 
-/// Replaces the values of an attribute by one; an empty value removes them.
+/// Replaces the values of an attribute by one; an empty value removes them. `uid` may also be the person's number.
 pub(crate) async fn give(directory: &Directory, uid: &str, name: &'static str, value: &str) {
     let search = LdapSearch {
         base: Dn::parse(SUFFIX).unwrap(),
         scope: Scope::Subtree,
-        filter: Filter::equal("uid", uid),
+        filter: Filter::Or(vec![Filter::equal("uid", uid), Filter::equal("employeeNumber", uid)]),
         attributes: Vec::new(),
         limit: None,
     };

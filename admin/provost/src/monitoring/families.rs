@@ -285,5 +285,6 @@ pub(super) const FAMILIES: &[Family] = &[
     histogram("provost_api_request_duration_seconds", REQUEST_BUCKETS, "How long requests to the REST API took."),
     counter("provost_api_refused_tokens_total", "Requests with an unknown, revoked or expired token."),
     open(counter("provost_web_requests_total", "Requests to the web pages by status.")),
+    open(counter("provost_webhook_requests_total", "Requests to webhook receivers by endpoint and result.")),
     counter("provost_web_refused_forms_total", "Forms refused because they did not come from a page of this site."),
 ];

@@ -111,7 +111,7 @@ mod tests {
         assert!(matches!(canonical, PersonName::OfId(_)));
         for (text, is_short, is_same) in [
             (format!("provostPersonId={id},ou=people,dc=Example,dc=edu"), true, true),
-            (format!("PROVOSTPERSONID={},OU=PeopleTable,dc=example,DC=edu", id.to_uppercase()), false, true),
+            (format!("PROVOSTPERSONID={},OU=People,dc=example,DC=edu", id.to_uppercase()), false, true),
             (format!("provostPersonId={},ou=people,dc=Example,dc=edu", id.replace('-', "")), false, false),
             (format!("provostPersonId={id},ou=addresses,dc=Example,dc=edu"), false, false),
             (format!("provostPersonId={id},ou=people,dc=Example,dc=com"), false, false),

@@ -104,7 +104,7 @@ async fn a_password_that_must_be_changed_is_refused_with_the_page_that_changes_i
     let mut settings = provost_view::Fallback::default();
     settings.add("web-url", "test", "https://accounts.example.edu/").unwrap();
     let mut conversation = site_with(View::fixed_with(vec![zoe], settings)).connect(Service::Submission);
-    conversation.run("C: EHLO x\nS: 250").await;
+    conversation.run("C: HELO x\nS: 250").await;
     let right = plain("", "zoe", "secret");
     let text = "The password must be changed first at https://accounts.example.edu/password";
     conversation.run(&format!("C: AUTH PLAIN {right}\nS: 535 5.7.8 {text}")).await;
