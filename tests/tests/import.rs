@@ -79,8 +79,12 @@ fn inbox(node: &Node, user: &str, password: &str) -> Vec<String> {
     mail::inbox(node.address(Port::Imap), user, password).unwrap()
 }
 
+/// A row of a person. The birth date follows from the number: people of one name and one birth date are held as probable
+/// duplicates.
 fn row(id: &str, given: &str, family: &str) -> String {
-    format!("{id},{given},{family},2001-02-03,,student,Arts,2026-09-01,,secret of {id}\n")
+    let number = id.bytes().fold(0_usize, |sum, octet| sum * 31 + usize::from(octet)) % (40 * 336);
+    let (year, month, day) = (1960 + number / 336, 1 + number / 28 % 12, 1 + number % 28);
+    format!("{id},{given},{family},{year}-{month:02}-{day:02},,student,Arts,2026-09-01,,secret of {id}\n")
 }
 
 #[test]
@@ -154,8 +158,8 @@ fn a_plan_shows_reasons_and_values() {
     assert_eq!(plan.code, PENDING, "{plan:?}");
     for text in [
         "because the name Zoé Tremblay became Zoé Gagné [person.renamed]",
-        "sn: Tremblay -> Gagné [column.family_name]",
-        "mail: zoe.tremblay@example.edu -> zoe.gagne@example.edu [address.primary]",
+        "family name: Tremblay -> Gagné [column.family_name]",
+        "primary address: zoe.tremblay@example.edu -> zoe.gagne@example.edu [address.primary]",
     ] {
         assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
@@ -221,7 +225,7 @@ fn an_import_is_taken_back() {
     assert!(listed.starts_with(&batch) && listed.contains("2 people done, 0 not"), "{listed}");
     let plan = provost(&node, &["undo", &batch, "--dry-run"]).unwrap();
     assert_eq!(plan.code, PENDING, "{plan:?}");
-    assert!(plan.out.contains("sn: Gagné -> Tremblay [undo.batch]"), "{}", plan.out);
+    assert!(plan.out.contains("family name: Gagné -> Tremblay [undo.batch]"), "{}", plan.out);
     let undone = provost(&node, &["undo", &batch]).unwrap().good().unwrap();
     assert!(undone.contains("1 to put back, 1 to delete"), "{undone}");
     assert_eq!(Ldap::of(&node).search("(objectClass=*)", &[]).unwrap().good().unwrap(), before);
@@ -374,6 +378,8 @@ fn everybody_of_the_sample_logs_in() {
     let problems: Vec<String> = node
         .log()
         .lines()
+        // A warning leaves out a value, and not the row.
+        .filter(|line| !line.contains(": warning: "))
         .filter_map(|line| line.strip_prefix("line ")?.split_once(", column ").map(|(line, _)| line.to_owned()))
         .collect();
     let mut lines = problems.clone();

@@ -315,7 +315,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.slapd.launch();
     println!("unknown is refused {:?} after slapd came back", site.wait_for(unknown, "550", LIMIT));
     let status = site.provost(&["directory", "status"]).good().unwrap();
-    assert!(status.contains("people      242"), "{status}");
+    assert!(status.contains("people      243"), "{status}");
     a_removed_alias_is_refused(&site, &ldap);
 
     // Changes made while the node was down.

@@ -148,7 +148,7 @@ fn other_formats_change_only_what_they_name() {
     has(&run(&node, &["import", &first, "--source", "hr"]), &["create max.ek@example.edu"]);
     let change = write(&node, "change.jsonl", "{\"person_id\":\"7\",\"private_email\":\"m@x.example\"}\n");
     let changed = run(&node, &["import", &change, "--source", "hr", "--partial"]);
-    has(&changed, &["0 to create, 1 to update", "provostPrivateMail: (none) -> m@x.example"]);
+    has(&changed, &["0 to create, 1 to update", "private address: none -> m@x.example"]);
     let nothing = run(&node, &["import", &change, "--source", "hr", "--partial", "--dry-run"]);
     assert_eq!(nothing.code, Some(0), "{nothing:?}");
     let ldif = "dn: employeeNumber=5,ou=p,dc=x\nobjectClass: inetOrgPerson\nemployeeNumber: 5\ngivenName: Lea\nsn: Om\n\

@@ -136,8 +136,8 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
             "person.rename",
             "because the name Test P01 became Test Côté",
             "line 2 of registrar, batch ",
-            "sn: P01 -> Côté",
-            "mail: test.p01@example.edu -> test.cote@example.edu",
+            "family name: P01 -> Côté",
+            "primary address: test.p01@example.edu -> test.cote@example.edu",
             "(cli)",
             "person.create",
         ] {
