@@ -20,8 +20,8 @@ pub struct WebhookEvent {
     details: Map<String, Value>,
 }
 
-/// Audit action of the end of an import or undo.
-const IMPORT_APPLIED: &str = "import.applied";
+/// Audit actions of the end of an apply: of an import, an undo, a run of the lifecycle.
+const APPLIED: [&str; 3] = ["import.apply", "undo.apply", "lifecycle.apply"];
 /// Audit action that states the outcome of an earlier change.
 pub(crate) const OUTCOME: &str = "change.outcome";
 
@@ -64,7 +64,7 @@ pub fn events_of(sequence: u64, record: &AuditRecord) -> Vec<WebhookEvent> {
 
 fn kinds(record: &AuditRecord) -> Vec<&'static str> {
     match record.action.as_str() {
-        IMPORT_APPLIED => return vec!["import.applied"],
+        action if APPLIED.contains(&action) => return vec!["import.applied"],
         OUTCOME => return vec!["change.outcome"],
         _ => {}
     }
@@ -245,7 +245,8 @@ mod tests {
             ("person.view", json!({}), &[]),
             ("operation.refused", json!({}), &[]),
             ("change.outcome", json!({ "of": "a0", "outcome": "partly" }), &["change.outcome"]),
-            ("import.applied", json!({ "batch": "b" }), &["import.applied"]),
+            ("import.apply", json!({ "batch": "b" }), &["import.applied"]),
+            ("lifecycle.apply", json!({ "batch": "b" }), &["import.applied"]),
         ] {
             let kinds: Vec<&str> = events_of(1, &record(action, detail)).iter().map(|event| event.kind).collect();
             assert_eq!(kinds, expect, "{action}");

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::time::{format_generalized, parse_generalized};
-use provost_policy::PolicySet;
+use provost_policy::{PolicySet, days_before};
 
 use crate::decide::{AccountState, Decision};
 use crate::facts::LifecycleFacts;
@@ -74,11 +74,7 @@ pub fn due_notice(
         return None;
     }
     let policy = policies.lifecycle(decision.policy.as_deref()?)?;
-    let is_due = |days: &u16| {
-        let span = jiff::Span::new().try_days(i64::from(*days)).ok();
-        let first = span.and_then(|span| zone.to_datetime(at).checked_sub(span).ok());
-        first.and_then(|first| zone.to_timestamp(first).ok()).is_some_and(|first| first <= now)
-    };
+    let is_due = |days: &u16| days_before(at, (*days).into(), zone).is_some_and(|first| first <= now);
     let days = policy.notice_days.iter().copied().filter(is_due).min()?;
     let notice = DueNotice { next, at, days };
     let event = notice.event();

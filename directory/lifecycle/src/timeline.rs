@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use provost_policy::PolicySet;
+use provost_policy::{PolicySet, days_before};
 
 use crate::decide::{Decision, decide};
 use crate::facts::LifecycleFacts;
@@ -63,10 +63,7 @@ pub fn next_moment(decision: &Decision, policies: &PolicySet, now: Timestamp, zo
     let until = decision.until?;
     let policy = decision.policy.as_deref().and_then(|name| policies.lifecycle(name));
     let days = policy.map(|policy| policy.notice_days.clone()).unwrap_or_default();
-    let notices = days.into_iter().filter_map(|days| {
-        let span = jiff::Span::new().try_days(i64::from(days)).ok()?;
-        zone.to_timestamp(zone.to_datetime(until).checked_sub(span).ok()?).ok()
-    });
+    let notices = days.into_iter().filter_map(|days| days_before(until, days.into(), zone));
     // The state ends after its last second.
     let after = until.checked_add(SignedDuration::from_secs(1)).ok();
     notices.chain(after).filter(|moment| *moment > now).min()

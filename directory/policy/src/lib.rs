@@ -7,6 +7,7 @@
 //! This crate reads and checks documents. What a kind of policy decides is in the crate that uses it; the lifecycle's
 //! rules are here, because the programs that show policies check them too. No function of this crate reads the clock.
 
+mod days;
 mod document;
 mod lifecycle;
 mod line;
@@ -15,6 +16,7 @@ mod population;
 mod set;
 mod terms;
 
+pub use days::{days_after, days_before};
 pub use document::{POLICY_NAME_OCTETS_MAX, PolicyDocument, PolicyError};
 pub use lifecycle::{BUILT_IN_LIFECYCLES, LIFECYCLE, LifecyclePolicy, PromiseDate, PurgeRule};
 pub use line::{LINE_OCTETS_MAX, LINES_MAX, PolicyLine};

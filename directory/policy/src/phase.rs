@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 
+use crate::days::days_after;
 use crate::terms::Terms;
 
 /// Longest phase, days: about a hundred years.
@@ -168,12 +169,12 @@ impl Phase {
         zone: &TimeZone,
     ) -> Option<Timestamp> {
         let by_length = match self.length {
-            PhaseLength::Days(days) => after_days(from, days, zone),
+            PhaseLength::Days(days) => days_after(from, days, zone),
             PhaseLength::Terms(count) => terms.and_then(|terms| terms.end_of(count, from, zone)),
             PhaseLength::Forever => None,
         };
         let seen = last_login.map_or(from, |login| login.max(from));
-        let by_inactivity = self.inactive_days.and_then(|days| after_days(seen, days, zone));
+        let by_inactivity = self.inactive_days.and_then(|days| days_after(seen, days, zone));
         by_length.into_iter().chain(by_inactivity).min()
     }
 
@@ -193,12 +194,6 @@ impl Phase {
         }
         restrictions
     }
-}
-
-/// The same time of day, `days` days later in `zone`.
-fn after_days(from: Timestamp, days: u32, zone: &TimeZone) -> Option<Timestamp> {
-    let span = Span::new().try_days(i64::from(days)).ok()?;
-    zone.to_timestamp(zone.to_datetime(from).checked_add(span).ok()?).ok()
 }
 
 fn parse_length(text: &str) -> Option<PhaseLength> {

@@ -271,7 +271,7 @@ impl Applier<'_> {
     async fn note_end(&self, plan: &Plan, outcomes: &Outcomes, stopped: Option<&ApplyError>) {
         let end = json!({
             "batch": outcomes.batch, "applied": outcomes.applied, "writes": outcomes.writes,
-            "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
+            "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted, "undoes": plan.undone_batch(),
             "stopped": stopped.map(ToString::to_string),
         });
         let action = match plan.origin() {

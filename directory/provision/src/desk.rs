@@ -64,6 +64,8 @@ const KEY_OCTETS_MAX: usize = 320;
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
+/// Longest reason of an operation, in characters.
+const REASON_CHARS_MAX: usize = 200;
 /// Maximum number of records that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
 /// Maximum number of people that one search returns, whatever the caller asks for.
@@ -530,6 +532,17 @@ fn key_filters(key: &str) -> Vec<Filter> {
         return vec![equal(attr::PROVOST_SOURCE_ID), number];
     }
     vec![Filter::Or(vec![equal(attr::UID), number]), equal(attr::CN)]
+}
+
+/// The reason that an operation records, with single spaces: 1 to [`REASON_CHARS_MAX`] characters.
+fn checked_reason(reason: &str) -> Result<String, DeskError> {
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_too_long = reason.chars().count() > REASON_CHARS_MAX;
+    if reason.is_empty() || is_too_long || reason.chars().any(char::is_control) {
+        let rule = format!("1 to {REASON_CHARS_MAX} characters that say why");
+        return Err(DeskError::Invalid { field: "reason", rule });
+    }
+    Ok(reason)
 }
 
 /// Sort key of names in a list: word by word, by letters without marks. Ángel sorts before Zoé, and Ann Zed before

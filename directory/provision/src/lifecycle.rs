@@ -11,8 +11,6 @@ mod purge;
 mod words;
 
 pub(crate) use comparison::LifecycleRules;
-pub(crate) use facts::is_closed;
-pub use facts::lifecycle_facts;
-pub use planner::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner};
-pub(crate) use planner::{LIFECYCLE_SOURCE, digest_of};
+pub(crate) use facts::{is_closed, lifecycle_facts};
+pub(crate) use planner::{LIFECYCLE_ATTRIBUTES, LIFECYCLE_SOURCE, LifecyclePlanner, digest_of};
 pub(crate) use purge::Purge;

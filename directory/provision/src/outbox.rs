@@ -31,7 +31,7 @@ pub struct MailCondition {
     pub dn: String,
     /// Name of the attribute.
     pub attribute: String,
-    /// The value.
+    /// The value that one of the attribute's values must equal.
     pub value: String,
 }
 

@@ -29,7 +29,7 @@ pub struct PeopleFilter {
     /// One of the person's affiliations: `student`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affiliation: Option<String>,
-    /// provostState: `active`.
+    /// State of the account as provostState has it: `active`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// A lock stands, or the state is `suspended`.
@@ -66,21 +66,21 @@ pub struct PeopleFilter {
 pub struct ListedPerson {
     /// provostPersonId: it never changes.
     pub id: String,
-    /// Login.
+    /// Login name (uid).
     pub uid: String,
     /// Name as it is shown.
     pub display_name: String,
-    /// Given name.
+    /// Given name (givenName).
     pub given_name: String,
-    /// Family name.
+    /// Family name (sn).
     pub family_name: String,
-    /// Primary address.
+    /// Primary address (mail).
     pub mail: String,
     /// Source ids: `registrar:12345`.
     pub sources: Vec<String>,
     /// The number that the registrar gave.
     pub number: Option<String>,
-    /// Primary affiliation.
+    /// Primary affiliation, in eduPerson's spelling.
     pub affiliation: String,
     /// All affiliations, sorted.
     pub affiliations: Vec<String>,

@@ -16,10 +16,10 @@ use provost_lifecycle::{AccountState, decide, due_notice, next_moment};
 use provost_schema::attr;
 
 use self::world::World;
-use crate::lifecycle::{LifecycleRules, Purge, is_closed};
+use crate::lifecycle::{LifecycleRules, Purge, is_closed, lifecycle_facts};
 use crate::plan::{PlanError, PlanSummary, plan};
 use crate::source::Source;
-use crate::{Policies, lifecycle_facts, wanted};
+use crate::{Policies, wanted};
 
 /// What a simulation needs besides the entries.
 #[derive(Clone)]
@@ -35,15 +35,15 @@ pub struct SimulationSettings {
 /// Something that happened to a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedEvent {
-    /// When.
+    /// Moment at which it happened.
     pub at: Timestamp,
     /// DN of the person's entry.
     pub person: Dn,
-    /// What.
+    /// The kind of event, with what belongs to it.
     pub what: SimulatedChange,
 }
 
-/// What happened.
+/// The kind of an event of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SimulatedChange {
     /// The person was created, with this primary address.

@@ -45,7 +45,7 @@ impl Language {
 /// Writes in one language, with days and times in one time zone.
 #[derive(Clone, Debug)]
 pub struct Words {
-    /// The language.
+    /// The language of all words that this value makes.
     pub language: Language,
     /// Time zone of days and times: the site's.
     pub zone: TimeZone,

@@ -56,7 +56,7 @@ pub(crate) const OTHER_ROW: &str = "row.other-row-wrong";
 pub(crate) const FORMER_IN_USE: &str = "number.former-in-use";
 pub(crate) const FORMER_TWICE: &str = "number.former-twice";
 
-/// Any field.
+/// Rules of every field; the ids begin with `field.`.
 pub(crate) const EMPTY: Rule = Rule::new("field.empty", "must not be empty");
 pub(crate) const BLANK_UNKNOWN: Rule =
     Rule::new("field.blank", "blank, although this source must state a value: the held value stays");
@@ -67,7 +67,7 @@ pub(crate) const INVISIBLE: Rule = Rule::new(
     "an invisible character (text direction, zero width, byte order mark): type the field anew",
 );
 
-/// Texts.
+/// Rules of names and programmes; the ids begin with `text.`.
 pub(crate) const LONG_TEXT: Rule = Rule::new("text.too-long", "longer than 200 characters");
 pub(crate) const REPLACEMENT: Rule =
     Rule::new("text.replacement", "a replacement character (U+FFFD): the text was damaged by an earlier conversion");
@@ -77,7 +77,7 @@ pub(crate) const MOJIBAKE: Rule =
     Rule::new("text.mojibake", "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é') by an earlier conversion");
 pub(crate) const LONG_VACATION: Rule = Rule::new("text.too-long", "longer than 10000 characters");
 
-/// Names.
+/// Rules of names alone; the ids begin with `name.`.
 pub(crate) const QUOTED_NAME: Rule = Rule::new("name.quoted", "quotation marks around the name");
 pub(crate) const SPREADSHEET_NAME: Rule =
     Rule::new("name.spreadsheet", "an error value or a formula of a spreadsheet (like #NAME?)");
@@ -97,14 +97,14 @@ pub(crate) const LANGUAGE: Rule = Rule::new("language.unknown", "not one of en, 
 pub(crate) const QUOTA_CLASS: Rule =
     Rule::new("quota.class", "not the name of a quota class (letters, digits, '-' and '_', at most 64)");
 
-/// Passwords.
+/// Rules of initial passwords; the ids begin with `password.`.
 pub(crate) const SHORT_PASSWORD: Rule = Rule::new("password.short", "shorter than 8 characters");
 pub(crate) const LONG_PASSWORD: Rule = Rule::new("password.long", "longer than 512 octets");
 pub(crate) const PASSWORD_CONTROL: Rule = Rule::new("password.control", "a control character within the password");
 pub(crate) const PASSWORD_INVISIBLE: Rule =
     Rule::new("password.invisible", "an invisible character within the password");
 
-/// Numbers.
+/// Rules of a person's number in the source; the ids begin with `number.`.
 pub(crate) const LONG_NUMBER: Rule = Rule::new("number.too-long", "longer than 64 characters");
 pub(crate) const NUMBER_BLANK: Rule = Rule::new("number.blank", "a blank within the number");
 pub(crate) const NUMBER_REPLACEMENT: Rule =

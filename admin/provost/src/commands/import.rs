@@ -271,7 +271,8 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
 
 pub(super) fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
-        out!("line {line}: not applied: {}", printable(why));
+        let place = if *line == 0 { String::new() } else { format!("line {line}: ") };
+        out!("{place}not applied: {}", printable(why));
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
     out!(

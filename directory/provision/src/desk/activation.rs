@@ -49,9 +49,9 @@ pub struct SentActivation {
 pub struct ActivationLetter {
     /// Name of the person.
     pub name: String,
-    /// Login name.
+    /// Login name (uid).
     pub uid: String,
-    /// Primary address.
+    /// Primary address (mail).
     pub mail: String,
     /// `fr` or `en`; `None` when the directory states neither.
     pub language: Option<&'static str>,
@@ -88,18 +88,18 @@ pub struct ActivationCandidates {
 pub struct Invitee {
     /// Name of the person.
     pub name: String,
-    /// Login name.
+    /// Login name (uid).
     pub uid: String,
-    /// Primary address.
+    /// Primary address (mail).
     pub mail: String,
 }
 
 /// A person who has set the first password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivatedPerson {
-    /// Login name.
+    /// Login name (uid).
     pub uid: String,
-    /// Primary address.
+    /// Primary address (mail).
     pub mail: String,
     /// Id of the audit record.
     pub audit_id: String,

@@ -9,11 +9,6 @@ use crate::{
     Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
     Plan, PlanError, PlanOrigin, Policies, Principal, ReadOptions, complete, ensure_tree, plan, read_file, wanted,
 };
-use serde_json::json;
-
-/// Audit action of the end of an apply.
-const IMPORT_APPLIED: &str = "import.applied";
-
 /// A plan with the passwords of its file, which the plan itself never holds.
 #[derive(Clone)]
 pub struct PlannedImport {
@@ -123,35 +118,7 @@ impl Desk {
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
         let password_policy = &self.settings.get().passwords;
         let applier = Applier { directory, password_policy, actor: principal.actor(), audit, journals };
-        let applied = applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await;
-        self.note_applied(principal, &planned.plan, &applied).await;
-        Ok(applied)
-    }
-
-    /// Records that an apply ended, for those who follow the audit. Each person's change was recorded before it was
-    /// made, so a failure is only logged.
-    async fn note_applied(
-        &self,
-        principal: &Principal,
-        plan: &Plan,
-        applied: &Result<Outcomes, (Outcomes, ApplyError)>,
-    ) {
-        let (outcomes, stopped) = match applied {
-            Ok(outcomes) => (outcomes, None),
-            Err((outcomes, error)) => (outcomes, Some(error.to_string())),
-        };
-        // An apply that was refused before its first write has no batch.
-        if outcomes.batch.is_empty() {
-            return;
-        }
-        let detail = json!({
-            "batch": outcomes.batch, "plan": plan.hash(), "policies": plan.policies(), "undoes": plan.undone_batch(),
-            "sources": plan.sources(), "applied": outcomes.applied, "failed": outcomes.failed.len(),
-            "writes": outcomes.writes, "interrupted": outcomes.interrupted, "stopped": stopped,
-        });
-        if let Err(error) = self.audit.record(principal.actor(), IMPORT_APPLIED, &plan.digest(), detail).await {
-            tracing::error!(%error, batch = outcomes.batch, "the end of an import cannot be audited");
-        }
+        Ok(applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await)
     }
 
     /// Creates what is missing of the suffix entry, the containers and the entry of the site's domain. Returns the DNs

@@ -3,23 +3,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::{AttributeDescription, Entry, Filter, Modification};
 use provost_lifecycle::{Extension, TimelineEvent, decide, timeline};
+use provost_policy::days_after;
 use provost_schema::{attr, class};
 use serde_json::json;
 
-use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
-use crate::lifecycle::Purge;
+use super::{ChangeTarget, Desk, DeskError, ReadPurpose, checked_reason};
+use crate::lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, LifecycleRules, Purge, lifecycle_facts};
 use crate::policy_documents::read_policies;
-use crate::{
-    InitialPasswords, LIFECYCLE_ATTRIBUTES, LifecyclePlanner, Permission, PlannedImport, Principal, lifecycle_facts,
-    tree,
-};
-
-/// Longest reason of an extension, in characters.
-const REASON_CHARS_MAX: usize = 200;
+use crate::{AttributeChange, InitialPasswords, Permission, PlannedImport, Principal, tree};
 
 /// What will happen to one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,14 +95,9 @@ impl Desk {
         now: Timestamp,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::ExtendAccount, &target.into()).await?;
-        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        let is_printable = !reason.chars().any(char::is_control);
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || !is_printable {
-            let rule = format!("1 to {REASON_CHARS_MAX} characters that say why");
-            return Err(DeskError::Invalid { field: "reason", rule });
-        }
+        let reason = checked_reason(reason)?;
         let (policies, zone) = (read_policies(&self.directory).await?, self.settings.get().time_zone);
-        let mut facts = lifecycle_facts(&person.entry, now);
+        let facts = lifecycle_facts(&person.entry, now);
         let invalid = |rule: String| DeskError::Invalid { field: "until", rule };
         let Some(decision) = decide(&facts, &policies, now, &zone) else {
             return Err(invalid("the state of this person was set by hand: restore the person instead".to_owned()));
@@ -118,7 +107,7 @@ impl Desk {
         };
         let policy = decision.policy.as_deref().and_then(|name| policies.lifecycle(name));
         let days = policy.map_or(0, |policy| policy.extension_days);
-        let latest = after_days(end, days, &zone);
+        let latest = days_after(end, days, &zone);
         if until <= end || latest.is_none_or(|latest| until > latest) {
             let (policy, end) = (decision.policy.as_deref().unwrap_or("none"), zone.to_datetime(end).date());
             let rule = format!("after {end}, and at most {days} days later by policy {policy}");
@@ -126,16 +115,13 @@ impl Desk {
         }
         let approver = principal.actor().name.replace(char::is_whitespace, "_");
         let extension = Extension { since: now, until, approver, reason };
-        facts.extensions.push(extension.clone());
         let name = AttributeDescription::of(attr::PROVOST_EXTENSION);
         let mut changes = vec![Modification::add(name.clone(), vec![extension.value().into_bytes()])];
         let mut extended = person.entry.clone();
         extended.push(name, extension.value().into_bytes());
-        let mut planner = LifecyclePlanner::new(Arc::new(policies), zone.clone(), now);
-        planner.take(&extended);
-        let plan = planner.finish(self.directory.suffix());
-        let writes = plan.changes().iter().flat_map(|change| &change.writes);
-        changes.extend(writes.flat_map(|write| &write.attributes).map(crate::AttributeChange::modification));
+        let rules = LifecycleRules { policies: Arc::new(policies), zone, now };
+        let follows = rules.compare(&extended).map(|compared| compared.attributes).unwrap_or_default();
+        changes.extend(follows.iter().map(AttributeChange::modification));
         let detail = json!({ "extension": extension.value(), "before": end.to_string(), "after": until.to_string() });
         self.change(principal.actor(), "account.extend", &person, changes, detail).await
     }
@@ -156,9 +142,4 @@ impl Desk {
 
 fn label(entry: &Entry) -> &str {
     entry.first(attr::MAIL).or_else(|| entry.first(attr::UID)).unwrap_or_else(|| entry.dn.as_str())
-}
-
-fn after_days(from: Timestamp, days: u32, zone: &TimeZone) -> Option<Timestamp> {
-    let span = jiff::Span::new().try_days(i64::from(days)).ok()?;
-    zone.to_timestamp(zone.to_datetime(from).checked_add(span).ok()?).ok()
 }

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::time::{format_generalized, parse_generalized};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_lifecycle::decide;
+use provost_policy::days_after;
 use provost_schema::{attr, class};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ReadPurpose};
-use crate::lifecycle::{LIFECYCLE_SOURCE, Purge, is_closed};
+use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ReadPurpose, checked_reason};
+use crate::lifecycle::{LIFECYCLE_SOURCE, Purge, is_closed, lifecycle_facts};
 use crate::plan::{Plan, SourceStamp};
 use crate::policy_documents::read_policies;
-use crate::{Applier, InitialPasswords, Outcomes, Permission, Principal, lifecycle_facts, tree};
+use crate::{Applier, InitialPasswords, Outcomes, Permission, Principal, tree};
 
 /// Days for which the request of the first person waits for the second one.
-const REQUEST_DAYS: i64 = 30;
+const REQUEST_DAYS: u32 = 30;
 /// Days between the purge and the deletion of the mail where no policy states them.
 const MAIL_DAYS: u32 = 30;
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 200;
 /// Maximum number of addresses of a person who is purged.
 const ADDRESSES_MAX: usize = 1000;
 
@@ -49,10 +49,7 @@ impl PurgeRequest {
     }
 
     fn waits_at(&self, now: Timestamp) -> bool {
-        Span::new().try_days(REQUEST_DAYS).is_ok_and(|span| {
-            let end = jiff::tz::TimeZone::UTC.to_datetime(self.since).checked_add(span);
-            end.is_ok_and(|end| jiff::tz::TimeZone::UTC.to_timestamp(end).is_ok_and(|end| now <= end))
-        })
+        days_after(self.since, REQUEST_DAYS, &TimeZone::UTC).is_some_and(|end| now <= end)
     }
 }
 
@@ -68,11 +65,7 @@ impl Desk {
         now: Timestamp,
     ) -> Result<PurgeOutcome, DeskError> {
         let person = self.target(principal, Permission::PurgeAccount, &target.into()).await?;
-        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
-            let rule = format!("1 to {REASON_CHARS_MAX} characters that say why");
-            return Err(DeskError::Invalid { field: "reason", rule });
-        }
+        let reason = checked_reason(reason)?;
         let invalid = |rule: &str| DeskError::Invalid { field: "person", rule: rule.to_owned() };
         if person.roles().next().is_some() {
             return Err(invalid("a person with a role is not purged; take the role away first"));

@@ -39,7 +39,7 @@ pub(crate) struct HolderFacts<'a> {
 /// The explanation of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AddressExplanation {
-    /// The address.
+    /// The address in full, with its domain.
     pub address: String,
     /// The moment of the explanation: RFC 3339.
     pub at: String,
@@ -81,7 +81,7 @@ pub enum MailDestination {
     },
     /// To the targets of a role.
     Role {
-        /// The targets.
+        /// The addresses to which mail goes on.
         targets: Vec<String>,
     },
     /// To the members of a group.

@@ -25,7 +25,7 @@ pub(crate) struct PersonFacts<'a> {
 /// The explanation of a person at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PersonExplanation {
-    /// provostPersonId.
+    /// The key that stays when name and login change (provostPersonId).
     pub id: String,
     /// DN of the entry.
     pub dn: String,
@@ -58,7 +58,7 @@ pub struct ExplainedValue {
 /// The state of an account, why it holds, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedState {
-    /// provostState.
+    /// The state as provostState has it.
     pub state: String,
     /// Whether a lock stood.
     pub suspended: bool,
@@ -80,7 +80,7 @@ pub struct ExplainedState {
     pub locks: Vec<ExplainedLock>,
 }
 
-/// One lock.
+/// One lock, which forbids login while it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedLock {
     /// Name of the lock.
@@ -91,7 +91,7 @@ pub struct ExplainedLock {
     pub until: Option<String>,
     /// Who set it.
     pub owner: String,
-    /// Why.
+    /// Why the lock was set, as its owner stated it.
     pub reason: String,
     /// Whether it stood at the moment.
     pub stands: bool,
@@ -102,7 +102,7 @@ pub struct ExplainedLock {
 /// One address with its origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedAddress {
-    /// The address.
+    /// The address in full, with its domain.
     pub address: String,
     /// primary, alias, retained, quarantined, ...
     pub address_kind: String,

@@ -14,7 +14,7 @@ const VALUES_READ_MAX: usize = 256;
 const SUSPENDED_BY_HAND: &str = "suspended";
 
 /// The facts in a person's entry at `now`.
-pub fn lifecycle_facts(entry: &Entry, now: Timestamp) -> LifecycleFacts {
+pub(crate) fn lifecycle_facts(entry: &Entry, now: Timestamp) -> LifecycleFacts {
     let state = entry.first(attr::PROVOST_STATE).unwrap_or_default().to_ascii_lowercase();
     let time = |name| entry.first(name).and_then(parse_generalized);
     LifecycleFacts {

@@ -18,7 +18,7 @@ use crate::write::{Write, WriteKind};
 pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 
 /// The attributes of a person that a run of the lifecycle reads.
-pub const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
+pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,
@@ -49,7 +49,7 @@ pub const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
 
 /// Plans a run of the lifecycle, one person after the other, so that a directory of any size needs no more memory than
 /// its changes.
-pub struct LifecyclePlanner {
+pub(crate) struct LifecyclePlanner {
     rules: LifecycleRules,
     changes: Vec<PersonChange>,
     /// People of whom a state was decided and who are in it.
@@ -59,7 +59,7 @@ pub struct LifecyclePlanner {
 }
 
 /// A closed account that its policy purges.
-pub struct DuePurge {
+pub(crate) struct DuePurge {
     /// The person's entry.
     pub(crate) entry: Entry,
     /// Days until the mail is deleted.
@@ -70,13 +70,13 @@ pub struct DuePurge {
 
 impl LifecyclePlanner {
     /// A plan for `now`; days are those of `zone`.
-    pub fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
+    pub(crate) fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
         let rules = LifecycleRules { policies, zone, now };
         Self { rules, changes: Vec::new(), unchanged: 0, due: Vec::new() }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
-    pub fn take(&mut self, entry: &Entry) {
+    pub(crate) fn take(&mut self, entry: &Entry) {
         let Some(compared) = self.rules.compare(entry) else { return };
         if compared.attributes.is_empty() {
             self.unchanged += 1;
@@ -113,7 +113,7 @@ impl LifecyclePlanner {
     }
 
     /// Takes the accounts that are due for their purge.
-    pub fn take_due(&mut self) -> Vec<DuePurge> {
+    pub(crate) fn take_due(&mut self) -> Vec<DuePurge> {
         std::mem::take(&mut self.due)
     }
 
@@ -124,7 +124,7 @@ impl LifecyclePlanner {
     }
 
     /// The plan of all changes so far.
-    pub fn finish(self, suffix: &Dn) -> Plan {
+    pub(crate) fn finish(self, suffix: &Dn) -> Plan {
         let digest = digest_of(&self.rules.policies, &self.rules.zone);
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone(), profile: None };
         Plan::of_changes(suffix, stamp, digest, self.rules.now, self.changes, self.unchanged)

@@ -1,9 +1,10 @@
 //! The purge of a closed account: its addresses go into quarantine, its entry is deleted, a tombstone stays.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use provost_entry::time::format_generalized;
 use provost_entry::{AttributeDescription, Dn, Entry};
+use provost_policy::days_after;
 use provost_schema::attr;
 
 use crate::attribute_change::{AttributeChange, ChangeMode};
@@ -33,7 +34,7 @@ impl Purge<'_> {
     pub(crate) fn change(self, suffix: &Dn, now: Timestamp, zone: &TimeZone) -> Option<PersonChange> {
         let entry = self.person;
         let account = entry.first(attr::ENTRY_UUID)?;
-        let until = |days: u32| after_days(now, days, zone).map(format_generalized);
+        let until = |days: u32| days_after(now, days, zone).map(format_generalized);
         let rule = ReasonRule::LifecyclePurge;
         let new = |name, value: String| AttributeChange::new(name, vec![value], rule);
         let tombstone = vec![
@@ -85,9 +86,4 @@ fn retire(address: &Entry, until: &str, rule: ReasonRule) -> Write {
 
 fn csn(entry: &Entry) -> Option<Box<str>> {
     entry.first(attr::ENTRY_CSN).map(Into::into)
-}
-
-fn after_days(from: Timestamp, days: u32, zone: &TimeZone) -> Option<Timestamp> {
-    let span = Span::new().try_days(i64::from(days)).ok()?;
-    zone.to_timestamp(zone.to_datetime(from).checked_add(span).ok()?).ok()
 }

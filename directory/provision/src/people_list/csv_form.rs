@@ -10,15 +10,15 @@ use crate::Column;
 pub enum ListColumn {
     /// A column that an import reads.
     Import(Column),
-    /// provostPersonId.
+    /// The key that stays when name and login change (provostPersonId).
     Id,
-    /// Login.
+    /// Login name (uid).
     Login,
-    /// Primary address.
+    /// Primary address (mail).
     Mail,
     /// Name as it is shown.
     DisplayName,
-    /// All affiliations.
+    /// All affiliations, in eduPerson's spelling.
     Affiliations,
     /// State of the account.
     State,
@@ -28,11 +28,11 @@ pub enum ListColumn {
     HasPassword,
     /// Day of the last login.
     LastLogin,
-    /// Lifecycle policy.
+    /// Name of the lifecycle policy that holds for the person.
     Policy,
     /// Batch that last wrote the entry.
     Batch,
-    /// Source ids.
+    /// Ids in all sources, as `registrar:12345`.
     Sources,
 }
 

@@ -42,7 +42,7 @@ pub struct Reason {
 pub struct PersonChange {
     /// Index of the source that names the person, among the sources of the plan.
     pub source: u16,
-    /// Line of the person's record in that source, from one.
+    /// Line of the person's record in that source, from one; zero when no record asks for the change.
     pub line: u64,
     /// Description for people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
     pub what: String,

@@ -61,7 +61,7 @@ const PERSONAL: [&str; 9] = [
     attr::ENTRY_CSN,
 ];
 
-/// All people.
+/// All people of the directory, with indexes by source id, name and login.
 pub(super) struct PeopleTable {
     names: Arc<PersonNames>,
     entries: PackedEntries,
@@ -207,12 +207,12 @@ impl<'a> DirectoryPerson<'a> {
         self.names.dn(self.name)
     }
 
-    /// entryCSN.
+    /// The version of the entry (entryCSN), for the condition of a write.
     pub(super) fn csn(self) -> Option<&'a str> {
         self.entry.first(attr::ENTRY_CSN)
     }
 
-    /// provostLastBatch.
+    /// The batch that last wrote the entry (provostLastBatch), which an undo puts back.
     pub(super) fn last_batch(self) -> Option<&'a str> {
         self.entry.first(attr::PROVOST_LAST_BATCH)
     }
@@ -231,7 +231,7 @@ impl<'a> DirectoryPerson<'a> {
         self.entry.first(attr::MAIL)
     }
 
-    /// mailLocalAddress.
+    /// All addresses in mailLocalAddress, in the directory's spelling.
     pub(super) fn local_addresses(self) -> impl Iterator<Item = &'a str> {
         self.entry.texts(attr::MAIL_LOCAL_ADDRESS)
     }
@@ -247,7 +247,7 @@ impl<'a> DirectoryPerson<'a> {
         addresses
     }
 
-    /// provostSourceId.
+    /// The source ids (provostSourceId), as `registrar:12345`.
     pub(super) fn sources(self) -> impl Iterator<Item = &'a str> {
         self.entry.texts(attr::PROVOST_SOURCE_ID)
     }

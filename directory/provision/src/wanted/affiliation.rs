@@ -11,7 +11,7 @@ use crate::{Policies, calendar};
 /// What a record says of one part of an affiliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum StatedPart<T> {
-    /// This value.
+    /// The record states this value.
     Value(T),
     /// None: the profile of the source lets the blank cell clear the value.
     None,

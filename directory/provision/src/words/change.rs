@@ -21,6 +21,10 @@ impl Words {
 
     /// The line of a person in a plan.
     pub fn plan_line(&self, change: &PersonChange) -> String {
+        // No record asks for a change of the lifecycle.
+        if change.line == 0 {
+            return self.what(change);
+        }
         format!("{} {}{}{}", self.say("line", "ligne"), change.line, self.colon(), self.what(change))
     }
 

@@ -11,17 +11,17 @@ pub(super) enum ValueForm {
     Day,
     /// GeneralizedTime, shown as a day and a time.
     Moment,
-    /// `YYYYMMDD`.
+    /// A day as `YYYYMMDD`, shown as `YYYY-MM-DD`.
     CivilDate,
     /// A number of octets.
     Octets,
-    /// provostState.
+    /// A state of the account, as provostState spells it.
     State,
     /// An affiliation of eduPerson.
     Affiliation,
-    /// provostAddressKind.
+    /// A kind of address, as provostAddressKind spells it.
     AddressKind,
-    /// provostRestriction.
+    /// What a state forbids, as provostRestriction spells it.
     Restriction,
     /// A language tag.
     Language,
@@ -43,7 +43,7 @@ pub(super) enum ValueForm {
     Secret,
 }
 
-/// One attribute.
+/// One attribute or field: the form of its values, and its name in both languages.
 pub(super) struct Row {
     pub(super) attribute: &'static str,
     pub(super) form: ValueForm,
