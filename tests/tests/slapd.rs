@@ -506,6 +506,18 @@ fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)
     vec![("imap", imap), ("pop3", pop3), ("submission", smtp), ("web", web)]
 }
 
+/// Whether every thread of the process is stopped: on a busy machine some run on for a while after the signal.
+fn is_stopped(pid: &str) -> anyhow::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        // The state follows the name, which stands in parentheses.
+        if !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
     for ((protocol, answer), expect) in logins(site, "test.p01", password).into_iter().zip(expect) {
         assert!(answer.starts_with(expect), "{when}, {protocol}: {answer}");
@@ -534,6 +546,7 @@ fn no_password_is_called_wrong_while_slapd_cannot_compare_it() {
     let pid = site.slapd.pid.clone().unwrap();
     let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     signal("STOP");
+    deadline::until(LIMIT, || Ok(is_stopped(&pid)?.then_some(()))).unwrap();
     for round in 0..3 {
         assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is suspended");
     }
