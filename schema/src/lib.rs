@@ -203,6 +203,8 @@ pub mod attr {
     pub const PROVOST_TERM: &str = "provostTerm";
     /// The request of the first of two people who purge an account: `SINCE ACTOR REASON`.
     pub const PROVOST_PURGE_REQUEST: &str = "provostPurgeRequest";
+    /// What the person says against a notice: `EVENT SINCE REASON`.
+    pub const PROVOST_OBJECTION: &str = "provostObjection";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
     /// Attributes that only the directory's writer and the mail core may read: whoever has a value of one can log in as

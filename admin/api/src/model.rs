@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use provost_provision::{
-    AddressInfo, CredentialDetail, HistoryEntry, PersonDetail, PersonSummary, RecordError, Severity, VacationChange,
+    AddressInfo, CredentialDetail, HistoryEntry, Objection, PersonDetail, PersonSummary, RecordError, Severity,
+    VacationChange,
 };
 use provost_store::{AccountSnapshot, QueueRow, QueuedRecipient as Waiting};
 use serde::{Deserialize, Serialize};
@@ -193,6 +194,8 @@ pub(crate) struct PersonBody {
     addresses: Vec<AddressItem>,
     /// The vacation rule; `null` when there is none.
     vacation: Option<VacationBody>,
+    /// What the person has said against changes that were announced to them.
+    objections: Vec<ObjectionBody>,
     /// Creation time of the entry, RFC 3339.
     created: Option<String>,
     /// Time of the entry's last change, RFC 3339.
@@ -226,11 +229,29 @@ impl PersonBody {
             credential: detail.credential.into(),
             addresses: detail.addresses.into_iter().map(Into::into).collect(),
             vacation: detail.vacation.map(Into::into),
+            objections: detail.objections.into_iter().map(Into::into).collect(),
             created: detail.created,
             modified: detail.modified,
             mailbox,
             audit_id,
         }
+    }
+}
+
+/// What a person says against an announced change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ObjectionBody {
+    /// The change: the state that begins and its day, as in `closing@20270301`.
+    event: String,
+    /// When it was said, RFC 3339.
+    since: String,
+    /// The person's words.
+    reason: String,
+}
+
+impl From<Objection> for ObjectionBody {
+    fn from(objection: Objection) -> Self {
+        Self { event: objection.event, since: objection.since.to_string(), reason: objection.reason }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_net::Drain;
-use provost_provision::{Desk, Outcomes, Principal};
+use provost_provision::{Desk, NoticesSent, Outcomes, Principal};
 use provost_store::{AccountId, Batch, MessageStore, Op};
 use provost_view::View;
 use uuid::Uuid;
@@ -74,7 +74,23 @@ impl LifecycleRuns {
             Ok(None) => tracing::debug!("the lifecycle was run: every account is in its state"),
             Err(error) => tracing::warn!(%error, "the lifecycle was not run to its end; the next run continues"),
         }
+        self.send_notices().await;
         drop(lease);
+    }
+
+    /// Sends the notices that are due. What one run does not send, the next one does.
+    async fn send_notices(&self) {
+        match self.desk.send_notices(&Principal::node(), Timestamp::now()).await {
+            Ok(sent) if sent == NoticesSent::default() => {}
+            Ok(sent) => {
+                let NoticesSent { people, mails, left, failed } = &sent;
+                tracing::info!(people, mails, left, failed = failed.len(), "notices were sent");
+                for (person, why) in failed {
+                    tracing::warn!(person, why, "a notice was not sent");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "notices were not sent; the next run continues"),
+        }
     }
 
     /// Deletes the mail of the accounts whose tombstones say so. `deleted` has the accounts that this process has

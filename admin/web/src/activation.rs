@@ -27,11 +27,11 @@ use crate::visitor::Visitor;
 use crate::web::Web;
 
 /// Characters of a token that name its person: attempts are counted for these.
-const PERSON_CHARS: usize = 32;
+pub(crate) const PERSON_CHARS: usize = 32;
 /// The characters of a token that are encoded in a path: all that no token of ours has.
 const TOKEN_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 /// Longest token that is looked up, in octets.
-const TOKEN_OCTETS_MAX: usize = 128;
+pub(crate) const TOKEN_OCTETS_MAX: usize = 128;
 
 #[derive(Deserialize)]
 pub(crate) struct CodeForm {
@@ -239,5 +239,10 @@ fn link_page(
 }
 
 fn link_path(token: &str) -> String {
-    format!("/activate/{}", utf8_percent_encode(token, TOKEN_ENCODED))
+    format!("/activate/{}", encoded(token))
+}
+
+/// The token as a path has it.
+pub(crate) fn encoded(token: &str) -> String {
+    utf8_percent_encode(token, TOKEN_ENCODED).to_string()
 }

@@ -11,6 +11,7 @@ mod calendar;
 mod change;
 mod form;
 mod language;
+mod notice;
 mod own_password;
 mod page;
 mod password;
@@ -69,6 +70,7 @@ pub fn router(state: WebState) -> Router {
         .route(own_password::PATH, public(get(own_password::show).post(own_password::change)))
         .route("/activate", public(get(activation::show_code_form).post(activation::enter_code)))
         .route("/activate/{token}", public(get(activation::show).post(activation::activate)))
+        .route("/notice/{token}", public(get(notice::show).post(notice::object)))
         .route("/sign-in", public(get(sign_in::show).post(sign_in::sign_in)))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/style.css", get(page::style))

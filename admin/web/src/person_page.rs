@@ -260,7 +260,12 @@ fn glance(
         ("glance.mailbox", used, fullness),
         ("glance.last_login", last_login, ""),
     ];
-    lines.into_iter().map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
+    let said = detail.objections.iter().map(|objection| {
+        let day = moment(&objection.since.to_string(), now, language);
+        ("glance.objection", format!("{} ({day})", objection.reason), "warn")
+    });
+    let lines = lines.into_iter().chain(said);
+    lines.map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
 }
 
 /// The state of the password and of a link, with the CSS class of its colour.

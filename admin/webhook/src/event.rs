@@ -71,6 +71,11 @@ fn kinds(record: &AuditRecord) -> Vec<&'static str> {
     if person(record).is_none() {
         return Vec::new();
     }
+    match record.action.as_str() {
+        "notice.send" => return vec!["notice.sent"],
+        "notice.object" => return vec!["notice.objected"],
+        _ => {}
+    }
     let mut kinds = Vec::new();
     match record.action.as_str() {
         "person.create" | "operator.add" => kinds.push("person.created"),
@@ -247,6 +252,8 @@ mod tests {
             ("change.outcome", json!({ "of": "a0", "outcome": "partly" }), &["change.outcome"]),
             ("import.apply", json!({ "batch": "b" }), &["import.applied"]),
             ("lifecycle.apply", json!({ "batch": "b" }), &["import.applied"]),
+            ("notice.send", of_change("provostNotice", &[], &["closing@20270301 7 20270222120000Z"]), &["notice.sent"]),
+            ("notice.object", of_change("provostObjection", &[], &["closing@20270301 x"]), &["notice.objected"]),
         ] {
             let kinds: Vec<&str> = events_of(1, &record(action, detail)).iter().map(|event| event.kind).collect();
             assert_eq!(kinds, expect, "{action}");

@@ -30,6 +30,8 @@ pub struct SentNotice {
     pub days: u16,
     /// When it was sent.
     pub sent: Timestamp,
+    /// Digest of the link with which the person may object; `None` when the notice had none.
+    pub link: Option<String>,
 }
 
 impl DueNotice {
@@ -40,22 +42,24 @@ impl DueNotice {
 
     /// The record that the notice was sent.
     pub fn sent(&self, at: Timestamp) -> SentNotice {
-        SentNotice { event: self.event(), days: self.days, sent: at }
+        SentNotice { event: self.event(), days: self.days, sent: at, link: None }
     }
 }
 
 impl SentNotice {
-    /// Reads `EVENT DAYS TIME`; `None` for any other text.
+    /// Reads `EVENT DAYS TIME [LINK]`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (event, days, sent) = (words.next()?, words.next()?, words.next()?);
-        Some(Self { event: event.to_owned(), days: days.parse().ok()?, sent: parse_generalized(sent)? })
+        let link = words.next().map(str::to_owned);
+        Some(Self { event: event.to_owned(), days: days.parse().ok()?, sent: parse_generalized(sent)?, link })
     }
 }
 
 impl fmt::Display for SentNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.event, self.days, format_generalized(self.sent))
+        write!(f, "{} {} {}", self.event, self.days, format_generalized(self.sent))?;
+        self.link.iter().try_for_each(|link| write!(f, " {link}"))
     }
 }
 

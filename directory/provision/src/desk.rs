@@ -15,6 +15,7 @@ mod import;
 mod lifecycle;
 mod list;
 mod messages;
+mod notice;
 mod password;
 mod permit;
 mod policy;
@@ -35,6 +36,7 @@ pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{ListedPage, PEOPLE_PAGE_MAX};
 pub use messages::NamedPerson;
+pub use notice::{AnnouncedLoss, NoticesSent, OBJECTION_CHARS_MAX, Objection, PersonNotice};
 pub use password::StoredPassword;
 pub(crate) use password::generate_code;
 pub use purge::PurgeOutcome;
@@ -165,6 +167,8 @@ pub struct PersonDetail {
     pub addresses: Vec<AddressInfo>,
     /// Vacation rule; `None` when it is off.
     pub vacation: Option<VacationChange>,
+    /// What the person has said against changes that were announced to them.
+    pub objections: Vec<Objection>,
     /// Creation time of the entry, RFC 3339.
     pub created: Option<String>,
     /// Time of the entry's last change, RFC 3339.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod naming;
 mod outbox;
 mod people_list;
+mod person_mail;
 mod plan;
 mod policies;
 mod policy_documents;
@@ -44,11 +45,11 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
-    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AuditPage,
-    AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
-    ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, PEOPLE_PAGE_MAX, PersonDetail, PersonSummary,
-    PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword,
-    UndoError, VacationChange,
+    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AnnouncedLoss,
+    AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion,
+    HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, NoticesSent, OBJECTION_CHARS_MAX,
+    Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome,
+    SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,

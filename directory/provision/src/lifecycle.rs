@@ -6,11 +6,13 @@
 
 mod comparison;
 mod facts;
+mod notice_mail;
 mod planner;
 mod purge;
 mod words;
 
 pub(crate) use comparison::LifecycleRules;
 pub(crate) use facts::{is_closed, lifecycle_facts};
+pub(crate) use notice_mail::{NoticeMail, losses};
 pub(crate) use planner::{LIFECYCLE_ATTRIBUTES, LIFECYCLE_SOURCE, LifecyclePlanner, digest_of};
 pub(crate) use purge::Purge;

@@ -13,7 +13,7 @@ const NAME_OCTETS_MAX: usize = 40;
 const URL_OCTETS_MAX: usize = 480;
 
 /// The types of events.
-pub const WEBHOOK_EVENTS: [&str; 12] = [
+pub const WEBHOOK_EVENTS: [&str; 14] = [
     "person.created",
     "person.renamed",
     "person.changed",
@@ -23,6 +23,8 @@ pub const WEBHOOK_EVENTS: [&str; 12] = [
     "person.restored",
     "person.removed",
     "state.changed",
+    "notice.sent",
+    "notice.objected",
     "import.applied",
     "change.outcome",
     "webhook.test",

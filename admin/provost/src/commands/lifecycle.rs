@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_lifecycle::TimelineEvent;
-use provost_provision::{Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome};
+use provost_provision::{NoticesSent, Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -84,6 +84,12 @@ struct RunReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a [PersonChange]>,
     outcomes: Option<&'a Outcomes>,
+    /// Notices that are due; only with `--dry-run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices_due: Option<usize>,
+    /// Notices that were sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notices: Option<&'a NoticesSent>,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
@@ -124,7 +130,15 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
     let plan = &planned.plan;
     show_plan(plan, dry_run, &print.words(&access.settings.time_zone), print);
     let outcomes = if dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
+    let desk = &access.desk;
+    let (due, sent) = if dry_run {
+        (Some(desk.due_notices(&access.principal, now).await?.len()), None)
+    } else {
+        (None, Some(desk.send_notices(&access.principal, now).await?))
+    };
     let report = RunReport {
+        notices_due: due,
+        notices: sent.as_ref(),
         plan: plan.summary(),
         hash: plan.hash(),
         changes: dry_run.then(|| plan.changes()),
@@ -153,6 +167,23 @@ fn show_end(report: &RunReport<'_>, dry_run: bool) {
             out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
         }
     }
+    match (report.notices_due, report.notices) {
+        (Some(due), _) => out!("{} due by what is written now", counted(due, "notice is", "notices are")),
+        (_, Some(sent)) => show_notices(sent),
+        _ => {}
+    }
+}
+
+fn show_notices(sent: &NoticesSent) {
+    for (person, why) in &sent.failed {
+        out!("{}: no notice: {}", printable(person), printable(why));
+    }
+    out!(
+        "notices to {}, {}{}",
+        counted(sent.people, "person", "people"),
+        counted(sent.mails, "mail", "mails"),
+        if sent.left == 0 { String::new() } else { format!("; {} more with the next run", sent.left) }
+    );
 }
 
 async fn simulate(

@@ -13,8 +13,25 @@ const CODE_CHARS: usize = 4 * CODE_GROUPS;
 const ID_CHARS: usize = 32;
 /// Longest text that is read as a token or a code, octets.
 const TEXT_OCTETS_MAX: usize = 128;
-/// Context of the digest (BLAKE3's key derivation), which separates it from every other use of BLAKE3.
-const DIGEST_CONTEXT: &str = "provost activation code, version 1";
+
+/// What a code is for: one for one use is none for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CodeUse {
+    /// To set the first password.
+    Activation,
+    /// To object to a change that a notice announces.
+    Objection,
+}
+
+impl CodeUse {
+    /// Context of the digest (BLAKE3's key derivation), which separates it from every other use of BLAKE3.
+    fn context(self) -> &'static str {
+        match self {
+            Self::Activation => "provost activation code, version 1",
+            Self::Objection => "provost objection code, version 1",
+        }
+    }
+}
 
 /// A code and the person to whom it was given.
 #[derive(Debug)]
@@ -79,8 +96,8 @@ impl ActivationCode {
     }
 
     /// The digest, which also covers the person: the code of one person is not that of another.
-    pub(crate) fn digest(&self) -> CodeDigest {
-        let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
+    pub(crate) fn digest(&self, purpose: CodeUse) -> CodeDigest {
+        let mut hasher = blake3::Hasher::new_derive_key(purpose.context());
         hasher.update(self.person.as_bytes()).update(self.code.reveal().as_bytes());
         let hash = hasher.finalize();
         CodeDigest(hash, hash.to_hex().to_string())
@@ -99,7 +116,8 @@ mod tests {
         assert!(token.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-'), "{token}");
         let read = ActivationCode::parse(&token).unwrap();
         assert_eq!((read.person(), read.token()), (person, token));
-        assert!(read.digest().matches(code.digest().as_str()));
+        assert!(read.digest(CodeUse::Activation).matches(code.digest(CodeUse::Activation).as_str()));
+        assert!(!read.digest(CodeUse::Objection).matches(code.digest(CodeUse::Activation).as_str()));
     }
 
     #[test]
@@ -107,7 +125,9 @@ mod tests {
         let person = Uuid::new_v4();
         let code = ActivationCode::new(person);
         let printed = code.into_secret().reveal().to_owned();
-        let digest = |text: &str| ActivationCode::typed(person, text).map(|code| code.digest().as_str().to_owned());
+        let digest = |text: &str| {
+            ActivationCode::typed(person, text).map(|code| code.digest(CodeUse::Activation).as_str().to_owned())
+        };
         let expect = digest(&printed);
         assert!(expect.is_some());
         for text in
@@ -116,7 +136,8 @@ mod tests {
             assert_eq!(digest(&text), expect, "{text:?}");
         }
         assert_ne!(
-            ActivationCode::typed(Uuid::new_v4(), &printed).map(|code| code.digest().as_str().to_owned()),
+            ActivationCode::typed(Uuid::new_v4(), &printed)
+                .map(|code| code.digest(CodeUse::Activation).as_str().to_owned()),
             expect
         );
     }
@@ -139,7 +160,9 @@ mod tests {
             assert!(ActivationCode::parse(text).is_none(), "{text}");
         }
         let code = ActivationCode::new(Uuid::nil());
-        assert!(!code.digest().matches("") && !code.digest().matches(&"0".repeat(64)));
+        assert!(
+            !code.digest(CodeUse::Activation).matches("") && !code.digest(CodeUse::Activation).matches(&"0".repeat(64))
+        );
         assert!(!format!("{code:?}").contains(&code.token()[33..]));
     }
 

@@ -8,8 +8,8 @@ use provost_settings::ClientServer;
 use serde::Serialize;
 use serde_json::json;
 
-use super::words::{ServerWords, long_day, server_words};
-use super::{ENGLISH, FRENCH, languages};
+use super::words::{ServerWords, server_words};
+use crate::person_mail::{ENGLISH, FRENCH, languages, long_day};
 use crate::{ActivationLetter, ProvisionSettings};
 
 /// Name of the head of the document among the templates.

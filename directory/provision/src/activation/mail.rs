@@ -1,42 +1,19 @@
 //! The mail that brings an activation link to the private address.
 
-use std::sync::LazyLock;
-
-use handlebars::{Handlebars, RenderError};
+use handlebars::RenderError;
 use jiff::Timestamp;
-use mail_builder::MessageBuilder;
-use mail_builder::headers::address::Address as Mailbox;
-use mail_builder::headers::date::Date;
-use mail_builder::headers::raw::Raw;
-use mail_builder::mime::{BodyPart, MimePart};
 use provost_entry::{Address, Entry};
 use provost_schema::attr;
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::words::{ServerWords, long_day, server_words};
-use super::{ENGLISH, FRENCH, language, languages};
+use super::words::{ServerWords, server_words};
 use crate::ProvisionSettings;
+use crate::person_mail::{FRENCH, PersonMail, Template, long_day, shown_name};
 
-/// Line between two languages.
-const SEPARATOR: &str = "\n----------------------------------------\n\n";
-
-/// Texts are plain, so nothing is escaped. A template with a syntax error is left out and its mails are refused; a test
-/// renders both.
-static TEMPLATES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
-    let mut templates = Handlebars::new();
-    templates.set_strict_mode(true);
-    templates.register_escape_fn(handlebars::no_escape);
-    for (name, text) in [
-        (FRENCH, include_str!("../../templates/invitation.fr.hbs")),
-        (ENGLISH, include_str!("../../templates/invitation.en.hbs")),
-    ] {
-        if let Err(error) = templates.register_template_string(name, text) {
-            tracing::error!(%error, name, "a template cannot be read");
-        }
-    }
-    templates
-});
+static TEMPLATE: Template = Template {
+    french: include_str!("../../templates/invitation.fr.hbs"),
+    english: include_str!("../../templates/invitation.en.hbs"),
+};
 
 /// An invitation to one person.
 pub(crate) struct InvitationMail<'a> {
@@ -61,37 +38,18 @@ struct Invitation<'a> {
 }
 
 impl InvitationMail<'_> {
-    /// The whole message: 7-bit, with CRLF line ends. In the person's language, else in French and English.
+    /// The whole message.
     pub(crate) fn build(&self) -> Result<String, RenderError> {
-        let languages = languages(language(self.entry));
-        let parts: Vec<String> = languages
-            .iter()
-            .map(|language| TEMPLATES.render(language, &self.words(language)))
-            .collect::<Result<_, _>>()?;
-        let subjects: Vec<&str> = languages.iter().map(|language| subject(language)).collect();
-        let domain = &self.settings.domain;
-        let text = parts.join(SEPARATOR).replace('\n', "\r\n");
-        let mut message = Vec::new();
-        MessageBuilder::new()
-            .from(Mailbox::new_address(Some(domain.as_str()), format!("postmaster@{domain}")))
-            .to(Mailbox::new_address(None::<&str>, self.to.as_str()))
-            .subject(subjects.join(" / "))
-            .date(Date::new(self.now.as_second()))
-            .message_id(format!("{}@{domain}", Uuid::new_v4()))
-            .header("Content-Language", Raw::new(languages.join(", ")))
-            // RFC 3834 §5: no vacation reply to this.
-            .header("Auto-Submitted", Raw::new("auto-generated"))
-            .body(MimePart::new("text/plain", BodyPart::Text(text.into())))
-            .serialize(&mut message);
-        Ok(String::from_utf8_lossy(&message).into_owned())
+        let Self { entry, to, settings, now, .. } = *self;
+        let mail = PersonMail { entry, to, settings, now };
+        mail.build(&TEMPLATE, subject, |language| self.words(language))
     }
 
     fn words(&self, language: &str) -> Invitation<'_> {
-        // A line break in a name must not begin another paragraph.
+        // A line break in a value must not begin another paragraph.
         let text = |name: &str| self.entry.first(name).unwrap_or_default().replace(char::is_control, " ");
-        let name = text(attr::DISPLAY_NAME);
         Invitation {
-            name: if name.is_empty() { text(attr::CN) } else { name },
+            name: shown_name(self.entry),
             uid: text(attr::UID),
             mail: text(attr::MAIL),
             domain: &self.settings.domain,
@@ -102,8 +60,8 @@ impl InvitationMail<'_> {
     }
 }
 
-fn subject(language: &str) -> &'static str {
-    if language == FRENCH { "Votre compte de courriel" } else { "Your mail account" }
+fn subject(language: &str) -> String {
+    if language == FRENCH { "Votre compte de courriel" } else { "Your mail account" }.to_owned()
 }
 
 #[cfg(test)]

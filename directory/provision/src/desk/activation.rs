@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::password::{ChosenBy, has_password};
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ReadPurpose};
-use crate::activation::{ActivationCode, InvitationMail};
+use crate::activation::{ActivationCode, CodeUse, InvitationMail};
 use crate::outbox::{MailCondition, OutgoingMail};
+use crate::person_mail::{language, shown_name};
 use crate::{Actor, Permission, Principal, ProvisionSettings, tree};
 
 /// States in which an account may be activated: the others forbid login, or have a password.
@@ -176,7 +177,7 @@ impl Desk {
             name: shown_name(&person.entry),
             uid: text(attr::UID),
             mail: text(attr::MAIL),
-            language: crate::activation::language(&person.entry),
+            language: language(&person.entry),
             until: link.until,
             code: link.code.into_secret(),
             audit_id,
@@ -267,7 +268,7 @@ impl Desk {
         let id = Filter::equal(attr::PROVOST_PERSON_ID, code.person().to_string());
         let (mut people, fault) = self.people(id, &["*", "+"], Some(1), purpose).await?;
         let Some(entry) = people.pop() else { return fault.map_or(Ok(None), |error| Err(error.into())) };
-        let digest = code.digest();
+        let digest = code.digest(CodeUse::Activation);
         let now = Timestamp::now();
         let is_theirs = entry.texts(attr::PROVOST_ACTIVATION).any(|value| {
             let link = value.split_once(' ');
@@ -311,7 +312,7 @@ impl NewLink {
 
     /// The value of provostActivation.
     fn value(&self) -> String {
-        format!("{} {}", self.code.digest().as_str(), format_generalized(self.until))
+        format!("{} {}", self.code.digest(CodeUse::Activation).as_str(), format_generalized(self.until))
     }
 
     /// The changes of the person's entry. Without a password, the account is invited from now on.
@@ -343,22 +344,18 @@ fn may_be_activated(entry: &Entry) -> bool {
     ACTIVATED_STATES.iter().any(|known| state.eq_ignore_ascii_case(known.name()))
 }
 
-fn person_id(entry: &Entry) -> Result<Uuid, DeskError> {
+pub(super) fn person_id(entry: &Entry) -> Result<Uuid, DeskError> {
     let id = entry.first(attr::PROVOST_PERSON_ID).and_then(|id| Uuid::parse_str(id).ok());
     id.ok_or_else(|| DeskError::Refused(format!("{} has no provostPersonId that is a UUID", entry.dn)))
 }
 
-fn private_address(entry: &Entry) -> Result<Address, DeskError> {
+pub(super) fn private_address(entry: &Entry) -> Result<Address, DeskError> {
     let address = entry.first(attr::PROVOST_PRIVATE_MAIL).and_then(|text| Address::parse(text).ok());
     let rule = "the person has no private address: print a letter instead";
     address.ok_or_else(|| DeskError::Invalid { field: "private_email", rule: rule.to_owned() })
 }
 
-fn shown_name(entry: &Entry) -> String {
-    entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or_default().to_owned()
-}
-
-fn no_web_url() -> DeskError {
+pub(super) fn no_web_url() -> DeskError {
     DeskError::Refused(
         "the setting web-url is not stated, so a link would lead nowhere: \
          provost settings set web-url https://ADDRESS-OF-THE-PAGES"

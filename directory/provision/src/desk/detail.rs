@@ -9,7 +9,7 @@ use provost_schema::attr;
 
 use super::activation::link_end;
 use super::password::has_password;
-use super::{AddressInfo, CredentialDetail, DeskError, PersonDetail, PersonSummary, vacation};
+use super::{AddressInfo, CredentialDetail, DeskError, PersonDetail, PersonSummary, notice, vacation};
 use crate::calendar::{day_of, rfc3339};
 
 /// The attributes that make up a [`PersonSummary`].
@@ -65,6 +65,7 @@ pub(super) fn detail(
         credential: credential(person, passwords, Timestamp::now()),
         quota_octets: person.first(attr::MAIL_QUOTA).and_then(|quota| quota.parse().ok()),
         vacation: vacation::of_entry(person, zone),
+        objections: notice::objections(person),
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),
         audit_id: String::new(),

@@ -127,7 +127,7 @@ impl Desk {
     }
 
     /// The search for all people, with the attributes by which the lifecycle decides.
-    fn lifecycle_search(&self) -> LdapSearch {
+    pub(super) fn lifecycle_search(&self) -> LdapSearch {
         let mut attributes: Vec<String> = LIFECYCLE_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect();
         attributes.push(attr::USER_PASSWORD.to_owned());
         LdapSearch {
