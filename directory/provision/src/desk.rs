@@ -22,6 +22,7 @@ mod policy;
 mod purge;
 mod registry;
 mod setting;
+mod simulation;
 mod source_profile;
 mod target;
 mod undo;
@@ -41,6 +42,7 @@ pub use password::StoredPassword;
 pub(crate) use password::generate_code;
 pub use purge::PurgeOutcome;
 pub use setting::StatedSetting;
+pub use simulation::{SimulatedFeed, SimulationReport};
 pub use target::{ChangeTarget, ExpectedVersion};
 pub use undo::{BatchSummary, UndoError};
 

@@ -49,7 +49,8 @@ pub use desk::{
     AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion,
     HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, NoticesSent, OBJECTION_CHARS_MAX,
     Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome,
-    SEARCH_RESULTS_MAX, SentActivation, StatedSetting, StoredPassword, UndoError, VacationChange,
+    SEARCH_RESULTS_MAX, SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError,
+    VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,

@@ -109,19 +109,24 @@ impl FileArguments {
 
     /// The octets of the file.
     pub(crate) fn read(&self) -> anyhow::Result<Vec<u8>> {
-        let about = || format!("cannot read {}", self.file.display());
-        let mut bytes = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin().take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
-        } else {
-            let file = std::fs::File::open(&self.file).with_context(about)?;
-            file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
-        }
-        if bytes.len() as u64 > FILE_OCTETS_MAX {
-            bail!("{}: larger than {FILE_OCTETS_MAX} octets", self.file.display());
-        }
-        Ok(bytes)
+        read_input(&self.file)
     }
+}
+
+/// The octets of a file; `-` is the standard input.
+pub(super) fn read_input(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let about = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
+    } else {
+        let file = std::fs::File::open(path).with_context(about)?;
+        file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
+    }
+    if bytes.len() as u64 > FILE_OCTETS_MAX {
+        bail!("{}: larger than {FILE_OCTETS_MAX} octets", path.display());
+    }
+    Ok(bytes)
 }
 
 fn parse_separator(text: &str) -> Result<u8, String> {

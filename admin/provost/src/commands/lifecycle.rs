@@ -1,16 +1,21 @@
 //! `provost lifecycle run|simulate|purge|extend`: the states of accounts, as policies and time ask for them.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_lifecycle::TimelineEvent;
-use provost_provision::{NoticesSent, Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome};
+use provost_provision::{
+    ImportOptions, NoticesSent, Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome, ReadOptions,
+    SimulatedChange, SimulatedEvent, SimulatedFeed,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::import::{exit_of, show_outcomes, show_plan, write};
+use super::import::{exit_of, read_input, show_outcomes, show_plan, write};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, counted, printable};
@@ -36,7 +41,9 @@ A run that was interrupted is completed by the same command; 'provost undo BATCH
     #[command(after_help = "Examples:
   provost lifecycle simulate --until 2036-09-01
   provost lifecycle simulate --until 2036-09-01 --person zoe.tremblay
-  provost --json lifecycle simulate --until 2027-09-01     one JSON line for each event")]
+  provost lifecycle simulate --until 2028-09-01 --feed 2027-09-01=intake.csv --feed 2028-03-01=graduates.csv
+  provost --json lifecycle simulate --until 2027-09-01     one JSON line for each event
+Files with --feed are imported at noon of their days, into a copy of the directory in memory.")]
     Simulate {
         /// Last day of the simulation.
         #[arg(long)]
@@ -45,8 +52,14 @@ A run that was interrupted is completed by the same command; 'provost undo BATCH
         #[arg(long)]
         from: Option<Date>,
         /// Only this person: login, address, registrar's number, or provostPersonId.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "feed")]
         person: Option<String>,
+        /// A file that is imported on a day to come: DAY=FILE.
+        #[arg(long, value_name = "DAY=FILE", value_parser = parse_feed)]
+        feed: Vec<(Date, PathBuf)>,
+        /// The source of these files; the registrar by default.
+        #[arg(long, requires = "feed")]
+        source: Option<String>,
     },
     /// Purge a closed account. The first person asks, a second one confirms by the same command within 30 days.
     ///
@@ -95,7 +108,13 @@ struct RunReport<'a> {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     match command {
         Command::Run { dry_run, at } => run_plan(config, dry_run, at, print).await,
-        Command::Simulate { until, from, person } => simulate(config, (from, until), person.as_deref(), print).await,
+        Command::Simulate { until, from, person, feed, source } if feed.is_empty() => {
+            debug_assert!(source.is_none(), "clap requires a feed");
+            simulate(config, (from, until), person.as_deref(), print).await
+        }
+        Command::Simulate { until, from, feed, source, .. } => {
+            simulate_feeds(config, (from, until), feed, source, print).await
+        }
         Command::Purge { person, reason } => {
             let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             match desk.purge(&principal, &person, &reason, Timestamp::now()).await? {
@@ -194,10 +213,7 @@ async fn simulate(
 ) -> anyhow::Result<Exit> {
     let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
     let zone = &settings.time_zone;
-    let from = match from {
-        Some(day) => zone.to_timestamp(day.at(0, 0, 0, 0)).context("--from")?,
-        None => Timestamp::now(),
-    };
+    let from = first_moment(from, zone)?;
     let until = last_moment(until, zone)?;
     let people = desk.simulate_lifecycle(&principal, person, (from, until)).await?;
     let mut events: Vec<(&PersonTimeline, &TimelineEvent)> =
@@ -217,6 +233,76 @@ async fn simulate(
         zone.to_datetime(until).date()
     ));
     Ok(Exit::Clean)
+}
+
+/// Simulates files that are still to come.
+async fn simulate_feeds(
+    config: &Config,
+    (from, until): (Option<Date>, Date),
+    feeds: Vec<(Date, PathBuf)>,
+    source: Option<String>,
+    print: &Printer,
+) -> anyhow::Result<Exit> {
+    let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
+    let zone = &settings.time_zone;
+    let period = (first_moment(from, zone)?, last_moment(until, zone)?);
+    let read = |(day, path): (Date, PathBuf)| {
+        let at = zone.to_timestamp(day.at(12, 0, 0, 0)).with_context(|| format!("the day {day}"))?;
+        anyhow::ensure!(
+            (period.0..=period.1).contains(&at),
+            "--feed {day}={}: the day is outside of the simulation",
+            path.display()
+        );
+        Ok(SimulatedFeed { at, file: read_input(&path)? })
+    };
+    let feeds = feeds.into_iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let options = ImportOptions { source, read: ReadOptions::default() };
+    let report = desk.simulate_feeds(&principal, feeds, options, period).await?;
+    for (at, plan) in &report.feeds {
+        let row = json!({ "feed": zone.to_datetime(*at).date().to_string(), "plan": plan });
+        print.show_line(&row, |row| {
+            let day = row["feed"].as_str().unwrap_or_default();
+            out!(
+                "{day}  file: {} created, {} changed, {} unchanged, {} left out",
+                plan.create,
+                plan.update,
+                plan.unchanged,
+                plan.rejected
+            );
+        })?;
+    }
+    for (person, event) in &report.events {
+        print.show_line(&simulated_row(person, event, zone), |row| {
+            let word = |name: &str| row[name].as_str().map(printable).unwrap_or_default();
+            out!("{}  {:<40} {}", word("day"), word("person"), word("event"));
+        })?;
+    }
+    print.line(&format!(
+        "{}, {}, until {until}",
+        counted(report.feeds.len(), "file", "files"),
+        counted(report.events.len(), "event", "events")
+    ));
+    Ok(Exit::Clean)
+}
+
+fn simulated_row(person: &str, event: &SimulatedEvent, zone: &TimeZone) -> Value {
+    let (kind, text) = match &event.what {
+        SimulatedChange::Created(_) => ("created", "created".to_owned()),
+        SimulatedChange::State(state) => ("state", state.to_string()),
+        SimulatedChange::Notice(change, days) => ("notice", format!("notice {days} days before {change}")),
+        SimulatedChange::Purged(addresses) => ("purged", format!("purged; in quarantine: {}", addresses.join(", "))),
+    };
+    let day = zone.to_datetime(event.at).date().to_string();
+    json!({ "person": person, "day": day, "at": event.at.to_string(), "kind": kind, "event": text })
+}
+
+fn parse_feed(text: &str) -> Result<(Date, PathBuf), String> {
+    let (day, path) = text.split_once('=').ok_or("write DAY=FILE, as in 2027-09-01=students.csv")?;
+    Ok((day.parse().map_err(|error| format!("{day}: {error}"))?, path.into()))
+}
+
+fn first_moment(day: Option<Date>, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+    day.map_or_else(|| Ok(Timestamp::now()), |day| zone.to_timestamp(day.at(0, 0, 0, 0)).context("--from"))
 }
 
 /// One event as a JSON line has it.
