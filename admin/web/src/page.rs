@@ -21,7 +21,7 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
-const TEMPLATES: [(&str, &str); 14] = [
+const TEMPLATES: [(&str, &str); 15] = [
     ("head", include_str!("../templates/head.hbs")),
     ("foot", include_str!("../templates/foot.hbs")),
     ("sign_in", include_str!("../templates/sign_in.hbs")),
@@ -35,6 +35,7 @@ const TEMPLATES: [(&str, &str); 14] = [
     ("activate_code", include_str!("../templates/activate_code.hbs")),
     ("activate", include_str!("../templates/activate.hbs")),
     ("activation_confirm", include_str!("../templates/activation_confirm.hbs")),
+    ("notice", include_str!("../templates/notice.hbs")),
     ("message", include_str!("../templates/message.hbs")),
 ];
 

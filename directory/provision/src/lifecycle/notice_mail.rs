@@ -106,10 +106,10 @@ impl NoticeMail<'_> {
         let day = end.map(|end| long_day(end, &self.settings.time_zone, language));
         match (day, language) {
             (Some(day), FRENCH) => {
-                format!("vos études ou votre emploi à l’établissement ont le {day} pour dernier jour")
+                format!("le dernier jour de vos études ou de votre emploi est le {day}")
             }
             (Some(day), _) => format!("{day} is the last day of your studies or employment"),
-            (None, FRENCH) => "vos études ou votre emploi à l’établissement prennent fin".to_owned(),
+            (None, FRENCH) => "vos études ou votre emploi prennent fin".to_owned(),
             (None, _) => "your studies or your employment end".to_owned(),
         }
     }
