@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use provost_net::Drain;
 use provost_provision::{Desk, NoticesSent, Outcomes, Principal};
 use provost_store::{AccountId, Batch, MessageStore, Op};
@@ -18,6 +18,11 @@ const OFF_WAIT: Duration = Duration::from_secs(60);
 /// Lease of the run. A run that outlives it harms nothing, since every write asserts the version that was read.
 const LEASE: &str = "lifecycle";
 const LEASE_TIME: Duration = Duration::from_secs(900);
+
+/// Age of the logins that a run looks at, so that no login is missed while runs are switched off for some days.
+const LOGINS_OF: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// Logins that one run looks at, the earliest first.
+const LOGINS_MAX: usize = 1_000_000;
 
 /// The parts of the node that a run uses.
 pub(crate) struct LifecycleRuns {
@@ -64,6 +69,9 @@ impl LifecycleRuns {
                 return;
             }
         };
+        if let Err(error) = self.record_logins().await {
+            tracing::warn!(%error, "last logins were not recorded; the next run continues");
+        }
         match self.apply().await {
             Ok(Some(done)) => tracing::info!(
                 batch = done.batch,
@@ -76,6 +84,16 @@ impl LifecycleRuns {
         }
         self.send_notices().await;
         drop(lease);
+    }
+
+    /// Tells the directory who has logged in, by which policies count inactivity.
+    async fn record_logins(&self) -> anyhow::Result<()> {
+        let since = Timestamp::now() - LOGINS_OF;
+        let logins = self.store.logins_since(since, LOGINS_MAX).await?;
+        let logins = logins.into_iter().map(|(account, at)| (account.get(), at)).collect();
+        let people = self.desk.record_logins(&Principal::node(), &logins).await?;
+        tracing::debug!(people, "last logins were recorded");
+        Ok(())
     }
 
     /// Sends the notices that are due. What one run does not send, the next one does.

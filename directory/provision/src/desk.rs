@@ -14,6 +14,7 @@ mod explain;
 mod import;
 mod lifecycle;
 mod list;
+mod login;
 mod messages;
 mod notice;
 mod password;

@@ -7,6 +7,7 @@
 #[path = "directories/servers.rs"]
 mod servers;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -46,6 +47,22 @@ async fn check(site: &Site) {
     import(site).await;
     each_notice_goes_out_once_to_both_addresses(site).await;
     the_person_objects(site).await;
+    a_login_is_recorded_once_a_week(site).await;
+}
+
+async fn a_login_is_recorded_once_a_week(site: &Site) {
+    let uuid = site.person("bo.li").await.unwrap().entry_uuid;
+    for (day, people, held) in [
+        ("2026-07-01", 1, "20260701120000Z"),
+        ("2026-07-07", 0, "20260701120000Z"),
+        ("2026-07-08", 1, "20260708120000Z"),
+        // A node that is behind takes nothing back.
+        ("2026-07-01", 0, "20260708120000Z"),
+    ] {
+        let logins = HashMap::from([(uuid, at(day)), (Uuid::nil(), at(day))]);
+        assert_eq!(site.desk.record_logins(&admin(), &logins).await, Ok(people), "{day}");
+        assert_eq!(entry(site, "bo.li").await.first(attr::PROVOST_LAST_LOGIN), Some(held), "{day}");
+    }
 }
 
 fn at(day: &str) -> Timestamp {

@@ -126,6 +126,13 @@ impl MessageStore for Faulty {
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.store.accounts(after, limit)
     }
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        self.store.logins_since(since, limit)
+    }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.store.note_login(account, protocol, now);
     }

@@ -67,6 +67,13 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Returns at most `limit` accounts with ids above `after`, in ascending order: those written once and not deleted.
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
 
+    /// The accounts with a login at `since` or later, at most `limit`, each with its last login; the earliest first.
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>>;
+
     /// Records a login for the help desk. Never waits for the disk; a crash or a flood of logins may lose the record.
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp);
 }

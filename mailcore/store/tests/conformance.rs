@@ -562,6 +562,10 @@ async fn logins_are_recorded(one: OneAccount) {
     one.store.note_login(one.account, "imap", at(70));
     one.store.note_login(account(8), "imap", at(80));
     assert_eq!(one.snapshot().await.last_logins, [("imap".into(), at(70)), ("pop3".into(), at(60))]);
+    let of_eight = (account(8), at(80));
+    assert_eq!(one.store.logins_since(at(60), 10).await.unwrap(), [(one.account, at(70)), of_eight]);
+    assert_eq!(one.store.logins_since(at(60), 1).await.unwrap(), [(one.account, at(70))]);
+    assert_eq!(one.store.logins_since(at(71), 10).await.unwrap(), [of_eight]);
 }
 
 async fn mailboxes_and_subscriptions_are_bounded(one: OneAccount) {

@@ -93,6 +93,13 @@ impl MessageStore for LossyStore {
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.engine.accounts(after, limit)
     }
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        self.engine.logins_since(since, limit)
+    }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.engine.note_login(account, protocol, now);
     }

@@ -119,6 +119,13 @@ impl MessageStore for FaultyStore {
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.inner.accounts(after, limit)
     }
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        self.inner.logins_since(since, limit)
+    }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.inner.note_login(account, protocol, now);
     }

@@ -251,6 +251,22 @@ impl MessageStore for LocalStore {
         })
     }
 
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        Box::pin(async move {
+            let mut logins = Vec::new();
+            for shard in &self.shards {
+                logins.extend(shard.logins_since(since, limit).await?);
+            }
+            logins.sort_unstable_by_key(|(account, at)| (*at, *account));
+            logins.truncate(limit);
+            Ok(logins)
+        })
+    }
+
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         if let Ok(shard) = self.shard(account) {
             shard.note_login(account, protocol, now);

@@ -226,6 +226,29 @@ pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: Account
     connection.prepare_cached("DELETE FROM account WHERE no = ?")?.execute([no.0]).map(drop)
 }
 
+/// The accounts with a login at `since` or later, the earliest first.
+pub(super) fn logins_since(
+    connection: &Connection,
+    since: Timestamp,
+    limit: usize,
+) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+    let sql = "SELECT uuid, max(at) AS last FROM login GROUP BY uuid HAVING last >= ? ORDER BY last, uuid LIMIT ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![SecondColumn(since), limit]).map_err(storage)?;
+    let mut logins = Vec::new();
+    while let Some(row) = rows.next().map_err(storage)? {
+        logins.push((account_id(row)?, time(row, 1).map_err(storage)?));
+    }
+    Ok(logins)
+}
+
+/// The account whose UUID is the first column.
+fn account_id(row: &rusqlite::Row<'_>) -> Result<AccountId, StoreError> {
+    let uuid = row.get_ref(0).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
+    uuid.map(AccountId::new).ok_or_else(|| damaged("the UUID of an account"))
+}
+
 /// Returns at most `limit` accounts after `after`, in ascending order.
 pub(super) fn accounts(
     connection: &Connection,
@@ -239,8 +262,7 @@ pub(super) fn accounts(
     let mut rows = statement.query(params![after, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(storage)?;
     let mut accounts = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
-        let uuid = row.get_ref(0).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
-        accounts.push(AccountId::new(uuid.ok_or_else(|| damaged("the UUID of an account"))?));
+        accounts.push(account_id(row)?);
     }
     Ok(accounts)
 }

@@ -1,5 +1,6 @@
 //! One shard of accounts: its committer and its readers.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -130,6 +131,25 @@ impl Shard {
 
     pub(super) async fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<AccountId>, StoreError> {
         self.readers.read(move |connection| rows::accounts(connection, after, limit)).await
+    }
+
+    pub(super) async fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(AccountId, Timestamp)>, StoreError> {
+        let waiting = self.logins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut logins: HashMap<AccountId, Timestamp> = self
+            .readers
+            .read(move |connection| rows::logins_since(connection, since, limit))
+            .await?
+            .into_iter()
+            .collect();
+        for ((account, _), at) in waiting.into_iter().filter(|(_, at)| *at >= since) {
+            let last = logins.entry(account).or_insert(at);
+            *last = at.max(*last);
+        }
+        Ok(logins.into_iter().collect())
     }
 
     pub(super) async fn read(

@@ -229,6 +229,23 @@ impl MessageStore for MemoryStore {
         ready(Ok(accounts))
     }
 
+    fn logins_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        let state = self.state();
+        let mut last: HashMap<AccountId, Timestamp> = HashMap::new();
+        for ((account, _), at) in &state.logins {
+            let known = last.entry(*account).or_insert(*at);
+            *known = (*known).max(*at);
+        }
+        let mut logins: Vec<(AccountId, Timestamp)> = last.into_iter().filter(|(_, at)| *at >= since).collect();
+        logins.sort_unstable_by_key(|(account, at)| (*at, *account));
+        logins.truncate(limit);
+        ready(Ok(logins))
+    }
+
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.state().logins.insert((account, protocol), whole_second(now));
     }

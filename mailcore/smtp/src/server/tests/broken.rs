@@ -54,6 +54,9 @@ impl MessageStore for StoreThatIsDown {
     fn accounts(&self, _: Option<AccountId>, _: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         down()
     }
+    fn logins_since(&self, _: Timestamp, _: usize) -> BoxFuture<'_, Result<Vec<(AccountId, Timestamp)>, StoreError>> {
+        down()
+    }
     fn note_login(&self, _: AccountId, _: &'static str, _: Timestamp) {}
 }
 
