@@ -4,13 +4,15 @@
 //! version that is in force is never edited: a new version gets a new name and a later day. So a promise that was made
 //! under an earlier version can be kept. [`PolicySet`] chooses the version for a person and a moment.
 //!
-//! This crate reads and checks documents. What a kind of policy decides is in the crate that uses it; the lifecycle's
-//! rules are here, because the programs that show policies check them too. No function of this crate reads the clock.
+//! This crate reads and checks documents. What a kind of policy decides is in the crate that uses it; the rules of the
+//! lifecycle and of names are here, because the programs that show policies check them too. No function of this crate reads the clock.
 
 mod days;
 mod document;
 mod lifecycle;
 mod line;
+mod naming;
+mod pattern;
 mod phase;
 mod population;
 mod set;
@@ -20,6 +22,8 @@ pub use days::{days_after, days_before};
 pub use document::{POLICY_NAME_OCTETS_MAX, PolicyDocument, PolicyError};
 pub use lifecycle::{BUILT_IN_LIFECYCLES, LIFECYCLE, LifecyclePolicy, PromiseDate, PurgeRule};
 pub use line::{LINE_OCTETS_MAX, LINES_MAX, PolicyLine};
+pub use naming::{AlumniAddress, BUILT_IN_NAMING, LOCAL_PART_OCTETS_MAX, NAMING, NameSpaces, NamingRules};
+pub use pattern::{AddressPattern, NameElement, NamePattern, PatternPart};
 pub use phase::{Phase, PhaseLength, PhaseState, Receiving};
 pub use population::Population;
 pub use set::{PolicySet, PolicySetError};

@@ -6,16 +6,19 @@ use jiff::Timestamp;
 
 use crate::document::{PolicyDocument, PolicyError};
 use crate::lifecycle::{BUILT_IN_LIFECYCLES, LIFECYCLE, LifecyclePolicy};
+use crate::naming::{NAMING, NamingRules};
 
 /// Maximum number of policies of a site.
 const POLICIES_MAX: usize = 1000;
 
 /// The policies of a site, checked. Where a site has no document of a kind for a person, the built-in ones hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySet {
     documents: Vec<PolicyDocument>,
     /// The lifecycle documents, read; by name.
     lifecycles: HashMap<String, LifecyclePolicy>,
+    /// The naming documents, read; by name.
+    namings: HashMap<String, NamingRules>,
 }
 
 /// Why policies cannot be used: no decision is made by half of the rules.
@@ -38,13 +41,15 @@ impl PolicySet {
         if documents.len() > POLICIES_MAX {
             return Err(PolicySetError::TooMany);
         }
-        let mut set = Self { documents: Vec::with_capacity(documents.len()), lifecycles: HashMap::new() };
+        let mut set = Self { documents: Vec::with_capacity(documents.len()), ..Self::default() };
         for document in documents.into_iter().chain(BUILT_IN_LIFECYCLES.iter().cloned()) {
             if set.documents.iter().any(|other| other.name == document.name) {
                 return Err(PolicySetError::Twice(document.name));
             }
-            if document.kind == LIFECYCLE {
-                set.lifecycles.insert(document.name.clone(), LifecyclePolicy::of(&document)?);
+            match document.kind.as_str() {
+                LIFECYCLE => drop(set.lifecycles.insert(document.name.clone(), LifecyclePolicy::of(&document)?)),
+                NAMING => drop(set.namings.insert(document.name.clone(), NamingRules::of(&document)?)),
+                _ => {}
             }
             set.documents.push(document);
         }
@@ -54,7 +59,7 @@ impl PolicySet {
     /// The policies of a site that states none.
     pub fn built_in() -> Self {
         // The built-in documents are good, as a test shows; an empty set would only mean that nobody's state changes.
-        Self::new(Vec::new()).unwrap_or(Self { documents: Vec::new(), lifecycles: HashMap::new() })
+        Self::new(Vec::new()).unwrap_or_default()
     }
 
     /// All documents, those of the site first.
@@ -70,6 +75,25 @@ impl PolicySet {
     /// The lifecycle policy of a name.
     pub fn lifecycle(&self, name: &str) -> Option<&LifecyclePolicy> {
         self.lifecycles.get(name)
+    }
+
+    /// Whether the site states no lifecycle document.
+    pub fn has_built_in_lifecycles_only(&self) -> bool {
+        self.documents.iter().all(|document| document.kind != LIFECYCLE || is_built_in(document))
+    }
+
+    /// All naming rules that documents state, in no order.
+    pub fn namings(&self) -> impl Iterator<Item = &NamingRules> {
+        self.namings.values()
+    }
+
+    /// The naming rules that hold at a moment for a person with this affiliation and programme; `None` where no document
+    /// states any, and the built-in ones hold.
+    pub fn naming_in_force(&self, affiliation: &str, program: Option<&str>, at: Timestamp) -> Option<&NamingRules> {
+        if self.namings.is_empty() {
+            return None;
+        }
+        self.namings.get(&self.in_force(NAMING, affiliation, program, at)?.name)
     }
 
     /// The document of a kind that holds at a moment for a person with this affiliation and programme.

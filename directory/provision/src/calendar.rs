@@ -16,6 +16,12 @@ pub(crate) fn day_ends(zone: &TimeZone, date: Date) -> Option<String> {
     Some(format_generalized(zone.to_ambiguous_timestamp(date.at(23, 59, 59, 0)).later().ok()?))
 }
 
+/// The last second of the day in `zone` that is `days` days after the day of `from`, as GeneralizedTime; `None` for a
+/// day that cannot be represented.
+pub(crate) fn last_second(from: Timestamp, days: u32, zone: &TimeZone) -> Option<String> {
+    day_ends(zone, zone.to_datetime(provost_policy::days_after(from, days, zone)?).date())
+}
+
 /// The day in `zone` at a GeneralizedTime; `None` for text that is not a GeneralizedTime.
 pub(crate) fn day_of(zone: &TimeZone, time: &str) -> Option<Date> {
     Some(zone.to_datetime(parse_generalized(time)?).date())

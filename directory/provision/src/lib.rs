@@ -58,7 +58,7 @@ pub use explain::{
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
-pub use naming::fold_name;
+pub use naming::{NameConflict, NamingNote, fold_name};
 pub use outbox::{MailCondition, MailOutbox, OutgoingMail};
 pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
 pub use plan::{

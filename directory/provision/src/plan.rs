@@ -9,6 +9,7 @@ mod addresses;
 mod change;
 mod complete;
 mod index;
+mod names;
 mod packed;
 mod people;
 mod person_name;

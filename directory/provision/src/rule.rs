@@ -27,6 +27,10 @@ pub enum ReasonRule {
     PrimaryAddress,
     /// An address that the person had or has stays theirs.
     KeptAddress,
+    /// A former primary address stays with the person for the time that the policy states.
+    RetainedAddress,
+    /// A further address that the policy gives.
+    FurtherAddress,
     /// An address of the person has no entry of its own, or an entry of another kind.
     AddressEntry,
     /// A new account is active.
@@ -54,13 +58,15 @@ pub enum ReasonRule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 18] = [
+const IDS: [(ReasonRule, &str); 20] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
     (ReasonRule::Login, "naming.login"),
     (ReasonRule::PrimaryAddress, "address.primary"),
     (ReasonRule::KeptAddress, "address.kept"),
+    (ReasonRule::RetainedAddress, "address.retained"),
+    (ReasonRule::FurtherAddress, "address.further"),
     (ReasonRule::AddressEntry, "address.entry"),
     (ReasonRule::NewAccount, "account.new"),
     (ReasonRule::UnknownPerson, "person.unknown"),

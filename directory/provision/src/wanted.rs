@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use provost_credential::Secret;
 
 pub(crate) use self::affiliation::WantedAffiliation;
-use crate::Policies;
 use crate::attributes::WantedAttributes;
 pub use crate::attributes::{RecordAttribute, WantedValue};
+use crate::naming::{NameForms, NameParts};
 use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
+use crate::{NamingPolicy, Policies};
 
 /// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
@@ -40,14 +41,17 @@ pub struct WantedPerson<'a> {
     pub(crate) attributes: WantedAttributes<'a>,
     pub(crate) affiliation: WantedAffiliation,
     pub(crate) address: WantedAddress,
+    /// The naming rules for the person.
+    pub(crate) naming: &'a NamingPolicy,
 }
 
-/// The wanted primary address and login, as a pattern: `plan` adds a number when another person has the name. Numbers
-/// are assigned in file order, and a person keeps theirs.
+/// The wanted login, as the forms that a pattern gives: `plan` takes the first one that is free, with a number when
+/// another person has the name. Numbers are assigned in file order, and a person keeps theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedAddress {
-    /// Local part without number; `zoe.tremblay` becomes `zoe.tremblay2` when another person has it.
+    /// Login without number; `zoe.tremblay` becomes `zoe.tremblay2` when another person has it.
     pub base: String,
+    pub(crate) forms: NameForms,
 }
 
 /// Origin of a wanted value.
@@ -72,7 +76,8 @@ pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp)
     for (place, source) in numbered(sources) {
         state.warnings.extend(source.warnings.iter().cloned());
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
-        let broken = source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, policies).err());
+        let broken =
+            source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, (policies, now)).err());
         state.rejected.extend(broken.map(|problem| (place, problem)));
     }
     state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
@@ -85,7 +90,12 @@ fn numbered(sources: &[Source]) -> impl Iterator<Item = (u16, &Source)> {
 }
 
 impl<'a> WantedPerson<'a> {
-    fn of(record: &'a SourceRecord, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+    fn of(
+        record: &'a SourceRecord,
+        place: u16,
+        source: &Source,
+        (policies, at): (&'a Policies, Timestamp),
+    ) -> Result<Self, RecordError> {
         if let Some(column) = record.lacking.iter().next().filter(|_| !record.is_completed) {
             let words = "the record does not state it, and it was not completed from the directory";
             return Err(refuse(record, column, "record.incomplete", words));
@@ -98,7 +108,8 @@ impl<'a> WantedPerson<'a> {
                 "by policy this affiliation is given no account",
             ));
         }
-        let Some(base) = policies.naming.login_base(&record.given_name, &record.family_name) else {
+        let naming = policies.naming_for(record.affiliation.as_str(), record.program.as_deref(), at);
+        let Some(forms) = naming.login_forms(name_parts(record)) else {
             return Err(refuse(record, Column::FamilyName, "name.no-login", "no login can be made from this name"));
         };
         Ok(Self {
@@ -107,7 +118,8 @@ impl<'a> WantedPerson<'a> {
             source_id: format!("{}:{}", source.name, record.person_id),
             attributes: WantedAttributes::of(record),
             affiliation: WantedAffiliation::of(record, source, policies)?,
-            address: WantedAddress { base },
+            address: WantedAddress { base: forms.base(), forms },
+            naming,
         })
     }
 
@@ -136,9 +148,9 @@ impl<'a> WantedState<'a> {
     /// The people, in the order of the sources and of their records. Each is made when the iterator comes to it: a
     /// million of them, stored, would take 600 MB.
     pub fn people(&self) -> impl Iterator<Item = WantedPerson<'a>> {
-        let policies = self.policies;
+        let (policies, at) = (self.policies, self.at);
         numbered(self.sources).flat_map(move |(place, source)| {
-            let person = move |record| WantedPerson::of(record, place, source, policies).ok();
+            let person = move |record| WantedPerson::of(record, place, source, (policies, at)).ok();
             source.records.iter().filter_map(person)
         })
     }
@@ -190,6 +202,11 @@ impl InitialPasswords {
     pub(crate) fn are_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         self.digests.iter().map(String::as_str).eq(digests)
     }
+}
+
+/// The name from which a record's login is made.
+pub(crate) fn name_parts(record: &SourceRecord) -> NameParts<'_> {
+    NameParts { given: &record.given_name, family: &record.family_name, number: &record.person_id }
 }
 
 /// The problem that leaves out a record: a stable rule id and its words.

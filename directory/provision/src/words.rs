@@ -5,6 +5,7 @@
 //! the names of attributes.
 
 mod change;
+mod naming;
 mod rule;
 mod table;
 mod value;

@@ -9,8 +9,9 @@ use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
 
 use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::naming::NamingNote;
 use crate::source::RecordRef;
-use crate::{text_form, tree};
+use crate::{ReasonRule, text_form, tree};
 
 /// The kind of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum AddressKind {
     Primary,
     /// Another address that reaches the person.
     Alias,
+    /// A former primary address, which reaches the person until its end.
+    Retained,
 }
 
 /// provostAddressKind of an address that was recently taken from its owner.
@@ -30,6 +33,7 @@ impl AddressKind {
         match self {
             Self::Primary => "primary",
             Self::Alias => "alias",
+            Self::Retained => "retained",
         }
     }
 }
@@ -52,6 +56,9 @@ pub struct Write {
     /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<RecordRef>,
+    /// How a new address was found, where its rule does not say it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Box<NamingNote>>,
 }
 
 /// The kind of a write and its condition.
@@ -178,7 +185,17 @@ impl Write {
 
     /// A write without a password, to an entry that no batch wrote before.
     pub(crate) fn new(dn: Dn, action: WriteKind, attributes: Vec<AttributeChange>) -> Self {
-        Self { dn, action, attributes, last_batch: None, password: None }
+        Self { dn, action, attributes, last_batch: None, password: None, note: None }
+    }
+
+    /// The write of a new address, with how it was found. Where a policy document gave the address, its entry says so.
+    pub(crate) fn with_note(mut self, note: Option<&NamingNote>) -> Self {
+        let Some(note) = note else { return self };
+        if !note.is_of_built_in_policy() {
+            let rule = self.attributes.first().map_or(ReasonRule::PrimaryAddress, |change| change.rule);
+            self.attributes.push(AttributeChange::new(attr::DESCRIPTION, vec![note.to_string()], rule));
+        }
+        Self { note: Some(Box::new(note.clone())), ..self }
     }
 
     /// Whether the write concerns a person's entry, and not an address entry.
@@ -193,13 +210,7 @@ impl Write {
     }
 
     /// The write that adds an address entry for `owner`.
-    pub(crate) fn add_address(
-        suffix: &Dn,
-        address: &Address,
-        owner: &Dn,
-        kind: AddressKind,
-        rule: crate::ReasonRule,
-    ) -> Self {
+    pub(crate) fn add_address(suffix: &Dn, address: &Address, owner: &Dn, kind: AddressKind, rule: ReasonRule) -> Self {
         let attribute = |name, value: &str| AttributeChange::new(name, vec![value.to_owned()], rule);
         let attributes = vec![
             attribute(attr::PROVOST_ADDRESS, address.as_str()),
@@ -209,21 +220,39 @@ impl Write {
         Self::new(tree::address(suffix, address.as_str()), WriteKind::AddAddress, attributes)
     }
 
-    /// The write that changes the kind of an address entry.
-    pub(crate) fn set_kind(
+    /// The write that gives the entry of an address another kind, and an end or none.
+    pub(crate) fn settle(
         suffix: &Dn,
-        address: &Address,
-        old_kind: &str,
+        held: &HeldKind<'_>,
         kind: AddressKind,
-        last_batch: Option<Box<str>>,
-        rule: crate::ReasonRule,
+        until: Option<&str>,
+        rule: ReasonRule,
     ) -> Self {
-        let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
-        let before = Some(old_kind).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
-        let after = vec![kind.as_str().to_owned()];
-        let attributes = vec![AttributeChange { name, how: ChangeMode::Set, before, after, rule }];
-        Self { last_batch, ..Self::new(tree::address(suffix, address.as_str()), WriteKind::ModifyAddress, attributes) }
+        let set = |name, before: Option<&str>, after: Option<&str>| {
+            let values = |value: Option<&str>| value.map(str::to_owned).into_iter().collect();
+            let change = AttributeChange::new(name, values(after), rule);
+            AttributeChange { how: ChangeMode::Set, before: values(before), ..change }
+        };
+        let held_kind = Some(held.kind).filter(|held| !held.is_empty());
+        let mut attributes = vec![set(attr::PROVOST_ADDRESS_KIND, held_kind, Some(kind.as_str()))];
+        if held.until != until {
+            attributes.push(set(attr::PROVOST_UNTIL, held.until, until));
+        }
+        let last_batch = held.last_batch.map(Into::into);
+        Self { last_batch, ..Self::new(tree::address(suffix, held.address), WriteKind::ModifyAddress, attributes) }
     }
+}
+
+/// The part of an address entry that [`Write::settle`] changes.
+pub(crate) struct HeldKind<'a> {
+    /// The address in lower case.
+    pub(crate) address: &'a str,
+    /// provostAddressKind.
+    pub(crate) kind: &'a str,
+    /// provostUntil.
+    pub(crate) until: Option<&'a str>,
+    /// provostLastBatch.
+    pub(crate) last_batch: Option<&'a str>,
 }
 
 impl fmt::Display for Write {

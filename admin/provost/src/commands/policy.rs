@@ -42,7 +42,13 @@ The text has one rule a line; '#' begins a comment:
   phase 1 grace days=180
   phase 2 alumni forever quota=alum
   notice 60 30 7 1
-docs/lifecycle.md explains every rule.")]
+or, for logins and addresses:
+  kind naming
+  population student
+  login {g}{family:7}
+  primary {given}.{family}@students.example.edu
+  rename login=keep keep=365
+docs/lifecycle.md and docs/names.md explain every rule.")]
     Set {
         /// Name of the policy.
         name: String,

@@ -141,7 +141,7 @@ impl Desk {
     }
 
     /// Refuses an address outside the served domains.
-    async fn check_served(&self, address: &Address) -> Result<(), DeskError> {
+    pub(super) async fn check_served(&self, address: &Address) -> Result<(), DeskError> {
         if address.domain() == self.settings.get().domain {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Lists, adds, replaces and removes policy documents.
 
 use provost_client::{LdapSearch, Scope};
-use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
-use provost_policy::{PolicyDocument, PolicySet};
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
+use provost_policy::{NamingRules, PolicyDocument, PolicySet};
 use provost_schema::{attr, class, ou};
 use serde_json::json;
 
@@ -30,9 +30,22 @@ impl Desk {
         let is_other = |other: &&PolicyDocument| other.name != document.name && !is_built_in(other);
         let mut documents: Vec<PolicyDocument> = stated.documents().iter().filter(is_other).cloned().collect();
         documents.push(document.clone());
-        match PolicySet::new(documents) {
-            Ok(_) => Ok(document),
-            Err(error) => Err(DeskError::Invalid { field: "policy", rule: error.to_string() }),
+        let checked = PolicySet::new(documents);
+        let checked = checked.map_err(|error| DeskError::Invalid { field: "policy", rule: error.to_string() })?;
+        let names = checked.namings().find(|rules| rules.name == document.name);
+        for domain in names.into_iter().flat_map(NamingRules::domains) {
+            self.check_named_domain(domain).await?;
+        }
+        Ok(document)
+    }
+
+    /// Refuses a domain that is not served here: addresses in it would receive nothing.
+    async fn check_named_domain(&self, domain: &str) -> Result<(), DeskError> {
+        let invalid = |rule: String| DeskError::Invalid { field: "policy", rule };
+        let address = Address::from_parts("postmaster", domain).map_err(|error| invalid(error.to_string()))?;
+        match self.check_served(&address).await {
+            Err(DeskError::Invalid { .. }) => Err(invalid(format!("the domain {domain} is not served here"))),
+            checked => checked,
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::addresses::AddressTable;
 use super::people::{DirectoryPerson, PeopleTable, SourceIdState};
 use super::person_name::{PersonName, PersonNames};
+use crate::naming::NameConflict;
 use crate::tree;
 
 /// The people and addresses of the directory, as far as planning needs them.
@@ -87,9 +88,17 @@ impl DirectoryContent {
         self.names.dn(name)
     }
 
-    /// Whether somebody holds the address, or it is in quarantine; in lower case.
-    pub(super) fn has_address(&self, address: &str) -> bool {
-        self.addresses.contains(address) || self.claims().contains_key(address)
+    /// Why an address, in lower case, is not free; `None` when it is.
+    pub(super) fn holder(&self, address: &str) -> Option<NameConflict> {
+        let shown = |person: Option<DirectoryPerson<'_>>| {
+            let shown = person.and_then(|person| person.attribute(attr::DISPLAY_NAME).or(person.mail()));
+            NameConflict::Held(shown.unwrap_or("somebody else").to_owned())
+        };
+        match self.addresses.find(address) {
+            Some((entry, _)) if entry.is_quarantined() => Some(NameConflict::Quarantined),
+            Some((_, owner)) => Some(shown(owner.and_then(|owner| self.people.named(owner)))),
+            None => self.claims().get(address).map(|place| shown(self.people.at(*place))),
+        }
     }
 
     /// The addresses of the person with this name: those whose address entry names them as owner, and those without

@@ -138,7 +138,7 @@ impl PeopleTable {
         (0..self.own_names.len() as u32).filter_map(|place| self.at(place))
     }
 
-    fn at(&self, place: u32) -> Option<DirectoryPerson<'_>> {
+    pub(super) fn at(&self, place: u32) -> Option<DirectoryPerson<'_>> {
         let (entry, name) = (self.entries.get(place)?, self.own_names.get(place as usize)?);
         Some(DirectoryPerson { names: &self.names, entry, name, place })
     }
@@ -179,8 +179,8 @@ impl PeopleTable {
         found.find(|person| self.names.key(person.name) == key(name))
     }
 
-    /// Whether a person has this login, in lower case.
-    pub(super) fn has_uid(&self, uid: &str) -> bool {
+    /// A person who has this login, in lower case.
+    pub(super) fn with_uid(&self, uid: &str) -> Option<DirectoryPerson<'_>> {
         let index = self.by_uid.get_or_init(|| {
             let mut index = Index::default();
             for person in self.iter() {
@@ -192,7 +192,7 @@ impl PeopleTable {
             .places(uid)
             .into_iter()
             .filter_map(|place| self.at(place))
-            .any(|person| person.uids().any(|held| held == uid))
+            .find(|person| person.uids().any(|held| held == uid))
     }
 }
 

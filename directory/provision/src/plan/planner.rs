@@ -1,6 +1,6 @@
 //! Plans one person after the other: the entry in the directory, the address, and the changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use provost_entry::{Address, AttributeDescription, Entry};
 use provost_lifecycle::AffiliationPeriod;
@@ -8,15 +8,18 @@ use provost_schema::attr;
 use uuid::Uuid;
 
 use super::actual::DirectoryContent;
+use super::addresses::AddressEntry;
 use super::change::{ChangeKind, PersonChange, Reason};
+use super::names::{AddressSource, ChosenAddress, ChosenNames, NameChooser, NamingSubject, keeps_address};
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
 use super::suspects::Suspects;
 use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::calendar::last_second;
 use crate::lifecycle::LifecycleRules;
-use crate::naming::{is_numbered, numbered};
+use crate::naming::NameParts;
 use crate::source::{Column, RecordError, Source, check_source_name, person_key, without_zeros};
-use crate::wanted::{WantedPerson, WantedState, refuse};
+use crate::wanted::{WantedPerson, WantedState, name_parts, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
 use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
 
@@ -41,22 +44,11 @@ pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
     lifecycle: LifecycleRules,
     actual: &'a DirectoryContent,
-    given: HashSet<String>,
-    /// For each base of [`numbered`], the lowest number that may be free. No number becomes free while planning, so a
-    /// thousand people of one name cost about a thousand look-ups, not half a million.
-    next_number: HashMap<String, u32>,
+    names: NameChooser<'a>,
     /// Records of new people of this plan, by their numbers without leading zeros.
     new_people: HashMap<String, Vec<&'a SourceRecord>>,
     sources: &'a [Source],
     suspects: Suspects<'a>,
-}
-
-/// The address that results from a person's name.
-struct ChosenAddress {
-    address: Address,
-    /// Whether an address entry must be made.
-    needs_entry: bool,
-    rule: ReasonRule,
 }
 
 impl<'a> Planner<'a> {
@@ -69,8 +61,7 @@ impl<'a> Planner<'a> {
                 now: wanted.at,
             },
             actual,
-            given: HashSet::new(),
-            next_number: HashMap::new(),
+            names: NameChooser::new(actual),
             new_people: HashMap::new(),
             sources: wanted.sources,
             suspects: Suspects::new(&wanted.policies.naming, actual),
@@ -155,11 +146,11 @@ impl<'a> Planner<'a> {
         self.check_duplicate(wanted)?;
         let id = person_uuid(&wanted.source_id);
         let name = PersonName::OfId(id);
-        let choice = self.choose(wanted, &name, None)?;
+        let chosen = self.names.choose(named(wanted, &name, None), &wanted.address.forms)?;
         let record = wanted.record;
         let what = format!(
             "create {} ({} {}, {})",
-            choice.address,
+            chosen.primary.address,
             record.given_name,
             record.family_name,
             record.affiliation.as_str()
@@ -168,8 +159,9 @@ impl<'a> Planner<'a> {
             rule: ReasonRule::UnknownPerson,
             words: format!("no person in the directory has the number {}", wanted.source_id),
         };
-        let attributes = self.new_person(wanted, id, &choice);
-        let mut writes = self.settle_kinds(&name, &choice.address, choice.needs_entry.then_some(choice.rule));
+        let attributes = self.new_person(wanted, id, &chosen);
+        let mut writes = self.settle_kinds(&name, &chosen.primary, wanted.naming);
+        self.add_further(&mut writes, &name, &chosen.further);
         let password = record.password.is_some().then_some(wanted.origin);
         // Write the address before the person: of two concurrent imports, only one gets the address. The other then
         // leaves no person without an address, and an address without a person is harmless.
@@ -209,18 +201,24 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, choice: &ChosenAddress) -> Vec<AttributeChange> {
+    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, chosen: &ChosenNames) -> Vec<AttributeChange> {
         let one = |name, value: &str, rule| AttributeChange::new(name, vec![value.to_owned()], rule);
-        let address = choice.address.as_str();
+        let (primary, address) = (&chosen.primary, chosen.primary.address.as_str());
+        let further = || chosen.further.iter().map(|further| further.address.as_str());
         let mut attributes = vec![
             one(attr::PROVOST_PERSON_ID, &id.to_string(), ReasonRule::PersonId),
             one(attr::PROVOST_SOURCE_ID, &wanted.source_id, ReasonRule::SourceNumber),
-            one(attr::UID, choice.address.local(), ReasonRule::Login),
-            one(attr::MAIL, address, choice.rule),
-            one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
+            one(attr::UID, &chosen.login, ReasonRule::Login),
+            one(attr::MAIL, address, primary.rule),
+            one(attr::MAIL_LOCAL_ADDRESS, address, primary.rule),
         ];
+        if !chosen.further.is_empty() {
+            let addresses = further().map(str::to_owned).collect();
+            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, addresses, ReasonRule::FurtherAddress));
+        }
         let held = self.actual.held_by(&PersonName::OfId(id)).into_iter().map(|held| held.address.into_owned());
-        let old_addresses: Vec<String> = held.filter(|held| *held != address).collect();
+        let is_new = |held: &String| *held != address && !further().any(|further| further == held);
+        let old_addresses: Vec<String> = held.filter(is_new).collect();
         if !old_addresses.is_empty() {
             attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, old_addresses, ReasonRule::KeptAddress));
         }
@@ -277,13 +275,18 @@ impl<'a> Planner<'a> {
         let mut writes = OrderedWrites::default();
         let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.to_string(), Address::to_string);
         if is_renamed {
-            let choice = self.choose(wanted, person.name, person.uid().as_deref())?;
-            label = format!("{label} -> {}", choice.address);
-            attributes.extend(new_primary(person, &choice));
-            writes = self.settle_kinds(person.name, &choice.address, choice.needs_entry.then_some(choice.rule));
-        } else if let Some(primary) = &primary {
-            writes =
-                self.settle_kinds(person.name, primary, self.lacks_entry(primary).then_some(ReasonRule::AddressEntry));
+            let uid = person.uid();
+            let chosen = self.names.choose(named(wanted, person.name, uid.as_deref()), &wanted.address.forms)?;
+            label = format!("{label} -> {}", chosen.primary.address);
+            attributes.extend(new_login(person, wanted.naming, &chosen.login));
+            attributes.extend(new_addresses(person, &chosen));
+            writes = self.settle_kinds(person.name, &chosen.primary, wanted.naming);
+            self.add_further(&mut writes, person.name, &chosen.further);
+        } else if let Some(address) = &primary {
+            let how =
+                if self.lacks_entry(address, wanted.naming) { AddressSource::Claimed } else { AddressSource::Held };
+            let held = ChosenAddress { address: address.clone(), how, rule: ReasonRule::AddressEntry, note: None };
+            writes = self.settle_kinds(person.name, &held, wanted.naming);
         }
         if !person.has_source(key) {
             let sources = person.sources().map(str::to_owned).collect();
@@ -306,88 +309,67 @@ impl<'a> Planner<'a> {
         Ok(Some(change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the person needs another primary address. A person without one does. Otherwise the address is kept when
-    /// its local part is the wanted base, with or without a number, or when the name in the directory folds to that
-    /// base too: a change of accents alone keeps the address.
+    /// Whether the person needs another primary address: they have none, or their name leads to another one.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: DirectoryPerson<'_>, primary: Option<&Address>) -> bool {
-        let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
-        let of_held_name = || self.naming.login_base(given_name(person), family_name(person));
-        !is_numbered(held.local(), base) && of_held_name().as_deref() != Some(base)
-    }
-
-    /// The address for a name: one that the person already holds, or the first numbered one that is free.
-    fn choose(
-        &mut self,
-        wanted: &WantedPerson<'_>,
-        name: &PersonName,
-        own_uid: Option<&str>,
-    ) -> Result<ChosenAddress, RecordError> {
-        let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
-        let own = self.actual.held_by(name).into_iter();
-        let own = own.filter_map(|held| Some((Address::parse(&held.address).ok()?, held.has_entry)));
-        let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
-        // A reserved address that the person also receives, such as postmaster's, does not become the primary one.
-        let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
-        // The shortest one has the lowest number.
-        if let Some((address, has_entry)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(ChosenAddress { needs_entry: !has_entry, address, rule: ReasonRule::KeptAddress });
-        }
-        let mut number = self.next_number.get(base).copied().unwrap_or(1);
-        loop {
-            let local = numbered(base, number);
-            let address = Address::from_parts(&local, domain).map_err(|error| {
-                refuse(
-                    wanted.record,
-                    Column::FamilyName,
-                    "name.no-address",
-                    &format!("no address can be made: {error}"),
-                )
-            })?;
-            let is_login_free = !self.actual.people.has_uid(&local) || own_uid == Some(&local);
-            if self.is_free(&address) && is_login_free {
-                self.next_number.insert(base.to_owned(), number + 1);
-                self.given.insert(address.as_str().to_owned());
-                return Ok(ChosenAddress { address, needs_entry: true, rule: ReasonRule::PrimaryAddress });
-            }
-            number += 1;
-        }
-    }
-
-    fn is_free(&self, address: &Address) -> bool {
-        !self.naming.is_reserved(address.local())
-            && !self.actual.has_address(address.as_str())
-            && !self.given.contains(address.as_str())
+        let uid = person.uid();
+        let number = person.attribute(attr::EMPLOYEE_NUMBER).unwrap_or_default();
+        let former = NameParts { given: given_name(person), family: family_name(person), number };
+        !keeps_address(named(wanted, person.name, uid.as_deref()), &wanted.address.forms, held, former)
     }
 
     /// Whether an address that a person holds is in the site's domain but has no address entry. An import always writes
     /// one, so the person was written by other means.
-    fn lacks_entry(&self, address: &Address) -> bool {
-        address.domain() == self.naming.domain && !self.actual.addresses.contains(address.as_str())
+    fn lacks_entry(&self, address: &Address, naming: &NamingPolicy) -> bool {
+        let domains = [self.naming.domain.as_str(), naming.primary_domain()];
+        domains.contains(&address.domain()) && !self.actual.addresses.contains(address.as_str())
     }
 
-    /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a
-    /// new address entry. `primary` becomes primary before the person is written, and former ones become aliases
-    /// afterwards: no write leaves the person's `mail` without a primary address entry.
-    fn settle_kinds(&self, owner: &PersonName, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
+    /// The writes that make `primary` the only primary address of its owner. It becomes primary before the person is
+    /// written, and former ones become aliases afterwards: no write leaves the person's `mail` without a primary address
+    /// entry.
+    fn settle_kinds(&self, owner: &PersonName, primary: &ChosenAddress, naming: &NamingPolicy) -> OrderedWrites {
         let (mut writes, suffix) = (OrderedWrites::default(), self.actual.suffix());
         let kind = AddressKind::Primary;
-        if let Some(rule) = new_entry {
-            writes.before.push(Write::add_address(suffix, primary, &self.actual.dn(owner), kind, rule));
-        }
+        writes.before.extend(self.obtain(owner, primary, kind));
         for held in self.actual.addresses.of_owner(owner) {
             let Ok(address) = Address::parse(held.address) else { continue };
-            let (held_kind, last_batch) = (held.kind, held.last_batch.map(Into::into));
-            let is_primary = held_kind == kind.as_str();
-            if address == *primary && !is_primary {
+            let is_primary = held.kind == kind.as_str();
+            if address == primary.address && !is_primary {
                 let rule = ReasonRule::PrimaryAddress;
-                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, last_batch, rule));
-            } else if address != *primary && is_primary {
+                writes.before.push(Write::settle(suffix, &held.into(), kind, None, rule));
+            } else if address != primary.address && is_primary && naming.rules.keep_days.is_none() {
                 let (alias, rule) = (AddressKind::Alias, ReasonRule::KeptAddress);
-                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, last_batch, rule));
+                writes.after.push(Write::settle(suffix, &held.into(), alias, held.until, rule));
+            } else if address != primary.address && is_primary {
+                writes.after.push(self.retain(&held, naming));
             }
         }
         writes
+    }
+
+    /// The write that gives an address of its own entry to `owner`; `None` for one that the owner has.
+    fn obtain(&self, owner: &PersonName, chosen: &ChosenAddress, kind: AddressKind) -> Option<Write> {
+        let suffix = self.actual.suffix();
+        if chosen.how == AddressSource::Quarantine {
+            let (held, _) = self.actual.addresses.find(chosen.address.as_str())?;
+            return Some(Write::settle(suffix, &held.into(), kind, None, ReasonRule::KeptAddress));
+        }
+        let new = || Write::add_address(suffix, &chosen.address, &self.actual.dn(owner), kind, chosen.rule);
+        chosen.how.needs_entry().then(|| new().with_note(chosen.note.as_ref()))
+    }
+
+    /// The write by which a former primary address stays with its owner for the days that the policy states. The end is
+    /// that of a day: with the time of planning in it, the same file would make another plan each second.
+    fn retain(&self, held: &AddressEntry<'_>, naming: &NamingPolicy) -> Write {
+        let days = naming.rules.keep_days.unwrap_or_default();
+        let until = last_second(self.lifecycle.now, days, &self.lifecycle.zone);
+        let rule = ReasonRule::RetainedAddress;
+        Write::settle(self.actual.suffix(), &(*held).into(), AddressKind::Retained, until.as_deref(), rule)
+    }
+
+    fn add_further(&self, writes: &mut OrderedWrites, owner: &PersonName, further: &[ChosenAddress]) {
+        writes.before.extend(further.iter().filter_map(|chosen| self.obtain(owner, chosen, AddressKind::Alias)));
     }
 
     /// Whether the source has given the number to another person: birth date and family name both differ. A single
@@ -452,14 +434,29 @@ fn with_column(change: AttributeChange) -> AttributeChange {
     }
 }
 
-/// The changes of `mail` and `mailLocalAddress` for a new primary address; the former one stays among the person's
-/// addresses.
-fn new_primary(person: DirectoryPerson<'_>, choice: &ChosenAddress) -> Vec<AttributeChange> {
-    let address = choice.address.as_str();
+/// The person of a record, for the choice of names.
+fn named<'p>(wanted: &'p WantedPerson<'_>, entry: &'p PersonName, uid: Option<&'p str>) -> NamingSubject<'p> {
+    let parts = name_parts(wanted.record);
+    NamingSubject { record: wanted.record, entry, uid, parts, naming: wanted.naming }
+}
+
+/// The change of the login after a rename, where the policy lets it follow the name.
+fn new_login(person: DirectoryPerson<'_>, naming: &NamingPolicy, login: &str) -> Option<AttributeChange> {
+    let held = person.uid();
+    let changes = naming.rules.login_follows && held.as_deref() != Some(login);
+    let change = AttributeChange::new(attr::UID, vec![login.to_owned()], ReasonRule::Login);
+    changes.then(|| AttributeChange { before: held.into_iter().collect(), ..change })
+}
+
+/// The changes of `mail` and `mailLocalAddress` for new addresses; the former ones stay among the person's addresses.
+fn new_addresses(person: DirectoryPerson<'_>, chosen: &ChosenNames) -> Vec<AttributeChange> {
+    let address = chosen.primary.address.as_str();
     let before = person.mail().map(str::to_owned).into_iter().collect();
-    let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
+    let mail = AttributeChange::new(attr::MAIL, vec![address.to_owned()], chosen.primary.rule);
+    let mail = AttributeChange { before, ..mail };
     let local_addresses: Vec<String> = person.local_addresses().map(str::to_owned).collect();
     let mut missing = vec![address.to_owned()];
+    missing.extend(chosen.further.iter().map(|further| further.address.as_str().to_owned()));
     missing.extend(person.mail().map(str::to_lowercase));
     missing.retain(|missing| !local_addresses.iter().any(|held| held.to_lowercase() == *missing));
     if missing.is_empty() {

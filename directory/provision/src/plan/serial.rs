@@ -22,7 +22,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 26] = [
+const OTHER_ATTRIBUTES: [&str; 27] = [
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
     attr::PROVOST_SOURCE_ID,
@@ -49,6 +49,7 @@ const OTHER_ATTRIBUTES: [&str; 26] = [
     attr::PROVOST_UNTIL,
     attr::PROVOST_SALT,
     attr::CN,
+    attr::DESCRIPTION,
 ];
 
 /// Why octets are not a plan that can be applied.

@@ -35,10 +35,17 @@ impl Words {
         if change.kind != ChangeKind::Create {
             lines.extend(change.writes.iter().flat_map(|write| self.write(write)));
         }
+        lines.extend(change.writes.iter().filter_map(|write| self.found(write)));
         if change.reason.rule == ReasonRule::NameChanged {
             lines.push(self.login_after_rename(change));
         }
         lines
+    }
+
+    /// How a new address was found.
+    fn found(&self, write: &Write) -> Option<String> {
+        let address = write.dn.rdn_value(attr::PROVOST_ADDRESS)?;
+        Some(format!("{address}{}{}", self.colon(), self.naming_note(write.note.as_deref()?)))
     }
 
     /// A change of a plan with its kind in words and the attributes that change.

@@ -30,6 +30,13 @@ impl Words {
             ReasonRule::KeptAddress => {
                 self.say("an address of the person stays theirs", "une adresse de la personne lui reste")
             }
+            ReasonRule::RetainedAddress => self.say(
+                "a former primary address stays for the time that the policy states",
+                "une ancienne adresse principale reste le temps que fixe la politique",
+            ),
+            ReasonRule::FurtherAddress => {
+                self.say("a further address that the policy gives", "une autre adresse que donne la politique")
+            }
             ReasonRule::AddressEntry => {
                 self.say("each address has an entry of its kind", "chaque adresse a une entrée de sa nature")
             }
