@@ -23,6 +23,8 @@ pub use person::{ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue
 pub(crate) use person::{PersonFacts, explain_person};
 
 use crate::AuditRecord;
+use crate::lifecycle::LIFECYCLE_SOURCE;
+use crate::plan::UNDO;
 use crate::recorded_change::RecordedChange;
 
 /// What `explain` returns for a key.
@@ -143,8 +145,11 @@ impl<'r> TimedRecord<'r> {
         let text = |name: &str| stated(&detail[name]);
         let batch = text("batch");
         let facts = batch.as_ref().and_then(|batch| batches.get(batch));
-        let file = detail["row"].as_u64().map(|row| FileOrigin {
-            source: text("source").unwrap_or_default(),
+        // Undos and runs of the lifecycle are plans too; their lines are of no file.
+        let source = text("source").filter(|source| source != UNDO && source != LIFECYCLE_SOURCE);
+        let row = source.and_then(|source| Some((source, detail["row"].as_u64()?)));
+        let file = row.map(|(source, row)| FileOrigin {
+            source,
             digest: text("digest").or_else(|| facts.and_then(|facts| facts.digest.clone())),
             date: facts.and_then(|facts| rfc3339(facts.date.as_deref()?)),
             row,

@@ -33,6 +33,7 @@ pub use complete::complete;
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
+pub(crate) use undo::UNDO;
 pub use undo::{WrittenEntries, plan_undo};
 
 /// Maximum number of addresses in a directory that shows no people: interrupted imports can leave that many. With more,
@@ -267,7 +268,7 @@ impl Plan {
     /// What made the plan.
     pub fn origin(&self) -> PlanOrigin {
         match self.sources.first().map(|source| source.name.as_str()) {
-            Some(undo::UNDO) => PlanOrigin::Undo,
+            Some(UNDO) => PlanOrigin::Undo,
             Some(LIFECYCLE_SOURCE) => PlanOrigin::Lifecycle,
             _ => PlanOrigin::Import,
         }
@@ -275,7 +276,7 @@ impl Plan {
 
     /// The batch that the plan undoes; `None` for the plan of an import.
     pub fn undone_batch(&self) -> Option<&str> {
-        self.sources.first().filter(|source| source.name == undo::UNDO).map(|source| source.digest.as_str())
+        self.sources.first().filter(|source| source.name == UNDO).map(|source| source.digest.as_str())
     }
 
     /// Version of the policies that the plan follows.

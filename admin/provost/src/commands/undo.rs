@@ -103,6 +103,9 @@ fn show_end(report: &UndoReport<'_>, dry_run: bool) {
     match report.outcomes {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to put back"),
-        Some(outcomes) => show_outcomes(outcomes, plan.restore + plan.remove),
+        Some(outcomes) => {
+            show_outcomes(outcomes, plan.restore + plan.remove);
+            out!("batch {}: to have the values of the import again, import the file again", outcomes.batch);
+        }
     }
 }

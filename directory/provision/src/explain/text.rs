@@ -218,7 +218,9 @@ impl Words {
             ));
         }
         if let Some(rule) = &record.rule {
-            parts.push(format!("{} [{rule}]", self.rule(rule)));
+            // The reason of an undo names the batch.
+            let words = record.reason.clone().filter(|_| rule == "undo.batch");
+            parts.push(format!("{} [{rule}]", words.unwrap_or_else(|| self.rule(rule))));
         }
         parts.extend(
             record.policies.as_ref().map(|policies| format!("{} {policies}", self.say("policies", "politiques"))),

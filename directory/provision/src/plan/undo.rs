@@ -21,7 +21,7 @@ use crate::write::{Write, WriteKind};
 use crate::{ReasonRule, tree};
 
 /// Name of the source of an undo's plan; its digest is the id of the batch that is undone.
-pub(super) const UNDO: &str = "undo";
+pub(crate) const UNDO: &str = "undo";
 /// Entries that are read at once.
 const READS_IN_FLIGHT: usize = 64;
 /// All attributes of users (RFC 4511 §4.5.1.8), and the version of the entry.
