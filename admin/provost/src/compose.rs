@@ -28,6 +28,7 @@ use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
 use crate::descriptors;
 use crate::exit::Exit;
+use crate::followed::FollowedSources;
 use crate::http::CountedReplies;
 use crate::ldap_clients::LdapClients;
 use crate::lifecycle_runs::LifecycleRuns;
@@ -136,6 +137,14 @@ impl Node {
         let runs_store: Arc<dyn MessageStore> = store.clone();
         let mails = OutboxMails { state: state.clone(), queue: queue.clone(), directory: directory.clone() };
         let (webhook_state, webhook_store) = (state.clone(), store.clone());
+        let followed = FollowedSources {
+            desk: desk.clone(),
+            store: store.clone(),
+            state: state.clone(),
+            data: data.clone(),
+            ca_file: config.directory.ca_file.clone(),
+            drain: drain.clone(),
+        };
         let parts = NodeParts {
             config,
             tls,
@@ -165,6 +174,7 @@ impl Node {
         drain.spawn(crate::log::report_dropped(drain.clone()));
         let runs = LifecycleRuns { desk: desk.clone(), store: runs_store, view: view.clone(), drain: drain.clone() };
         drain.spawn(runs.keep());
+        drain.spawn(followed.keep());
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }

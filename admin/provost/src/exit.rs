@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use provost_api::{MessageSearchError, TokenError};
 use provost_client::DirectoryError;
-use provost_provision::{ApplyError, DeskError};
+use provost_provision::{ApplyError, DeskError, FollowError};
 
 use crate::output::printable;
 
@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     ChangesPending = 2,
     /// The command ran to its end, but rows were left out or not applied.
     RowsRejected = 4,
-    /// The directory, or the audit or journal of its changes, is unavailable, or the outcome of a change is unknown.
+    /// The directory, a followed directory, or the audit or journal of its changes, is unavailable, or the outcome of a change is unknown.
     /// The command may be run again.
     DirectoryUnavailable = 5,
     /// The role of the user or token does not allow the operation.
@@ -59,6 +59,7 @@ fn is_unavailable(error: &anyhow::Error) -> bool {
                 Some(DeskError::Unavailable(_) | DeskError::AuditUnavailable(_) | DeskError::OutcomeUnknown(_))
             )
             || matches!(cause.downcast_ref(), Some(ApplyError::Unavailable(_)))
+            || cause.downcast_ref().is_some_and(FollowError::is_unavailable)
     })
 }
 

@@ -12,6 +12,7 @@ mod compose;
 mod config;
 mod descriptors;
 mod exit;
+mod followed;
 mod http;
 mod ldap_clients;
 mod lifecycle_runs;

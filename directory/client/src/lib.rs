@@ -23,7 +23,7 @@ mod types;
 
 pub use directory::Directory;
 pub use received::ReceivedEntry;
-pub use sync::{Cookie, SyncEvent, SyncStream};
+pub use sync::{Cookie, SyncContent, SyncEvent, SyncStream};
 pub use types::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerCondition, ServerRole, WriteConditions,
     WriteReceipt,

@@ -1,4 +1,4 @@
-//! RFC 4533 consumer: refreshAndPersist as a stream of events.
+//! RFC 4533 consumer: refreshAndPersist, or refreshOnly, as a stream of events.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use ldap3::controls::{MakeCritical, RefreshMode, SyncRequest};
 use ldap3::{LdapResult, SearchStream};
-use provost_entry::{Dn, Entry};
+use provost_entry::{Dn, Entry, Filter};
+use provost_schema::attr;
 use uuid::Uuid;
 
 use crate::connection::Connection;
@@ -19,7 +20,7 @@ use crate::{Directory, DirectoryError};
 /// e-syncRefreshRequired (RFC 4533 §2.6).
 const SYNC_REFRESH_REQUIRED: u32 = 4096;
 /// All user attributes: the View decides which ones matter.
-const ATTRIBUTES: [&str; 1] = ["*"];
+const ATTRIBUTES: &str = "*";
 /// Maximum number of UUIDs in one message; slapd sends 256 at a time.
 const UUIDS_MAX: usize = 1_000_000;
 
@@ -38,6 +39,19 @@ impl Cookie {
     pub fn as_octets(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// The entries that are kept in step: the content of RFC 4533 §1.3.
+#[derive(Clone, Debug)]
+pub struct SyncContent {
+    /// Base of the subtree.
+    pub base: Dn,
+    /// Selects the entries. One that no longer matches is reported as deleted (RFC 4533 §1.2).
+    pub filter: Filter,
+    /// The attributes to return.
+    pub attributes: Vec<String>,
+    /// Whether changes are awaited after the refresh.
+    pub persist: bool,
 }
 
 /// An event from the provider, in order of arrival.
@@ -68,14 +82,15 @@ pub struct SyncStream {
     /// Index of the server among those of `directory`.
     server: usize,
     url: String,
+    /// The entry whose contextCSN shows that the server is ready.
+    context: Dn,
     ended: bool,
 }
 
 impl SyncStream {
-    fn new(directory: Directory, server: usize, url: &str, parts: (Connection, SearchResults, CookieState)) -> Self {
-        let (connection, stream, state) = parts;
-        let translator = SyncTranslator { state, refreshing: true, has_unsent_cookie: false, events: VecDeque::new() };
-        Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
+    fn new(directory: Directory, server: usize, url: &str, started: StartedSync) -> Self {
+        let StartedSync { connection, results: stream, translator, context } = started;
+        Self { connection, stream, translator, directory, server, url: url.to_owned(), context, ended: false }
     }
 
     /// Returns the next event. After an `Err` or [`SyncEvent::RefreshRequired`] the stream has ended. Cancel-safe.
@@ -107,7 +122,7 @@ impl SyncStream {
                 }
                 return Err(failure.of_read(&self.url));
             }
-            self.ended |= matches!(self.translator.events.back(), Some(SyncEvent::RefreshRequired));
+            self.ended |= self.translator.is_ended;
         }
     }
 
@@ -118,23 +133,44 @@ impl SyncStream {
 
     /// Reads the server's contextCSN on the connection of the stream. `Ok` means that the server is alive and ready.
     pub async fn probe(&mut self) -> Result<Vec<String>, DirectoryError> {
-        self.connection.context_csn(self.directory.suffix()).await.map_err(|failure| failure.of_read(&self.url))
+        self.connection.context_csn(&self.context).await.map_err(|failure| failure.of_read(&self.url))
     }
 }
 
 impl Directory {
     /// Starts refreshAndPersist over the suffix, at a server that has a contextCSN; servers without one count as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
+        let search = SyncContent {
+            base: self.suffix().clone(),
+            filter: Filter::present(attr::OBJECT_CLASS),
+            attributes: vec![ATTRIBUTES.to_owned()],
+            persist: true,
+        };
+        self.start_sync(SyncRequirements { search: &search, is_whole: false }, cookie).await
+    }
+
+    /// Starts to follow a part of a directory. The nearest entry at or above the base with a contextCSN shows whether a
+    /// server is ready; a server without one counts as down. A referral in the part ends the stream: the content would
+    /// not be whole.
+    pub async fn follow(&self, search: &SyncContent, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
+        self.start_sync(SyncRequirements { search, is_whole: true }, cookie).await
+    }
+
+    async fn start_sync(
+        &self,
+        wanted: SyncRequirements<'_>,
+        cookie: Option<Cookie>,
+    ) -> Result<SyncStream, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
         // Try also a server whose circuit breaker is open: the node has one consumer, which waits between its attempts,
         // and a success closes the breaker for all callers.
         for (index, server) in self.readers() {
-            let outcome = start(server, self.suffix(), cookie.clone()).await;
+            let outcome = start(server, wanted, cookie.clone()).await;
             server.report(&outcome);
             match outcome {
-                Ok(parts) => {
+                Ok(started) => {
                     self.ask_first(index);
-                    return Ok(SyncStream::new(self.clone(), index, server.url(), parts));
+                    return Ok(SyncStream::new(self.clone(), index, server.url(), started));
                 }
                 Err(failure) => last = failure.of_read(server.url()),
             }
@@ -143,33 +179,71 @@ impl Directory {
     }
 }
 
-type SearchResults = SearchStream<'static, &'static str, [&'static str; 1]>;
+/// A search and what its content must be.
+#[derive(Clone, Copy)]
+struct SyncRequirements<'a> {
+    search: &'a SyncContent,
+    /// Whether a referral in the content is a failure, and the base may be below the suffix of the server.
+    is_whole: bool,
+}
 
-/// Sends the request on a new connection, and returns its results with the state of the cookie. A cookie that cannot be
-/// merged is not sent: the provider then sends the whole content.
+type SearchResults = SearchStream<'static, String, Vec<String>>;
+
+/// A search that was sent.
+struct StartedSync {
+    connection: Connection,
+    results: SearchResults,
+    translator: SyncTranslator,
+    context: Dn,
+}
+
+/// Sends the request on a new connection. A cookie that cannot be merged is not sent: the provider then sends the whole
+/// content.
 async fn start(
     server: &PooledServer,
-    suffix: &Dn,
+    SyncRequirements { search, is_whole }: SyncRequirements<'_>,
     cookie: Option<Cookie>,
-) -> Result<(Connection, SearchResults, CookieState), OperationFailure> {
+) -> Result<StartedSync, OperationFailure> {
     let connection = server.open().await?;
-    connection.context_csn(suffix).await?;
+    let context = if is_whole { context_above(&connection, &search.base).await? } else { search.base.clone() };
+    if !is_whole {
+        connection.context_csn(&context).await?;
+    }
     let mut state = CookieState::default();
     let mut cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty());
     if cookie.as_deref().is_some_and(|cookie| !state.merge(cookie)) {
         (cookie, state) = (None, CookieState::default());
     }
-    let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
+    let mode = if search.persist { RefreshMode::RefreshAndPersist } else { RefreshMode::RefreshOnly };
+    let request = SyncRequest { mode, cookie, reload_hint: false };
     let mut ldap = connection.handle();
+    let (base, filter) = (search.base.as_str().to_owned(), search.filter.to_string());
     // This only sends the request: its responses are the stream.
     let opening = ldap.with_controls(request.critical()).streaming_search(
-        suffix.as_str(),
+        &base,
         ldap3::Scope::Subtree,
-        "(objectClass=*)",
-        ATTRIBUTES,
+        &filter,
+        search.attributes.clone(),
     );
-    let stream = opening.await.map_err(|error| OperationFailure::Undone(error.to_string()))?;
-    Ok((connection, stream, state))
+    let results = opening.await.map_err(|error| OperationFailure::Undone(error.to_string()))?;
+    let mut translator = SyncTranslator::new(state);
+    (translator.persists, translator.is_whole) = (search.persist, is_whole);
+    Ok(StartedSync { connection, results, translator, context })
+}
+
+/// The nearest entry at or above `base` that has a contextCSN: the suffix of the database that holds `base`.
+async fn context_above(connection: &Connection, base: &Dn) -> Result<Dn, OperationFailure> {
+    let mut next = Some(base.clone());
+    let mut last = OperationFailure::Undone("no contextCSN: the server is not ready".to_owned());
+    while let Some(dn) = next.filter(|dn| !dn.is_root()) {
+        match connection.context_csn(&dn).await {
+            Ok(_) => return Ok(dn),
+            Err(failure @ (OperationFailure::Lost(_) | OperationFailure::TimedOut)) => return Err(failure),
+            Err(failure) => last = failure,
+        }
+        next = dn.parent();
+    }
+    Err(last)
 }
 
 /// Translates messages to events. Holds cookies back until the refresh is complete, because earlier content is not
@@ -179,12 +253,35 @@ struct SyncTranslator {
     refreshing: bool,
     /// Whether a cookie was merged into `state` after the last cookie event.
     has_unsent_cookie: bool,
+    /// Whether changes follow the refresh; without them, the search ends with it.
+    persists: bool,
+    /// Whether a referral is a failure.
+    is_whole: bool,
+    /// Whether the search has ended as it should.
+    is_ended: bool,
     events: VecDeque<SyncEvent>,
 }
 
 impl SyncTranslator {
+    /// Translates the messages of refreshAndPersist that resumes from `state`.
+    fn new(state: CookieState) -> Self {
+        Self {
+            state,
+            refreshing: true,
+            has_unsent_cookie: false,
+            persists: true,
+            is_whole: false,
+            is_ended: false,
+            events: VecDeque::new(),
+        }
+    }
+
     fn translate(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
         if item.is_ref() {
+            if self.is_whole {
+                let why = "a part of the content is on another server (a referral): follow each part as its own source";
+                return Err(OperationFailure::Undone(why.to_owned()));
+            }
             return Ok(());
         }
         if item.is_intermediate() {
@@ -257,14 +354,19 @@ impl SyncTranslator {
         Ok(())
     }
 
-    /// Handles the end of the search, which is an error: only a server that asks for a new refresh may end
-    /// refreshAndPersist.
+    /// Handles the end of the search. Of refreshAndPersist it is an error, unless the server asks for a new refresh; of
+    /// refreshOnly it is the end of the refresh (RFC 4533 §3.3).
     fn end(&mut self, result: &LdapResult) -> Result<(), OperationFailure> {
         if result.rc == SYNC_REFRESH_REQUIRED {
+            self.is_ended = true;
             self.events.push_back(SyncEvent::RefreshRequired);
             return Ok(());
         }
         judge(result)?;
+        if !self.persists && self.refreshing {
+            self.is_ended = true;
+            return self.end_phase(None, true);
+        }
         Err(OperationFailure::Lost("the server ended the persist stage".to_owned()))
     }
 }
@@ -278,12 +380,7 @@ mod tests {
     use super::*;
 
     fn translator() -> SyncTranslator {
-        SyncTranslator {
-            state: CookieState::default(),
-            refreshing: true,
-            has_unsent_cookie: false,
-            events: VecDeque::new(),
-        }
+        SyncTranslator::new(CookieState::default())
     }
 
     fn events(translator: &mut SyncTranslator) -> Vec<String> {
@@ -327,5 +424,18 @@ mod tests {
         assert_eq!(events(&mut translator), ["required"]);
         assert!(matches!(translator.end(&result(0)), Err(OperationFailure::Lost(_))));
         assert!(matches!(translator.end(&result(10)), Err(OperationFailure::Topology(_))));
+    }
+
+    #[test]
+    fn the_end_of_refresh_only_is_the_end_of_the_refresh() {
+        let result = |rc| LdapResult { rc, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] };
+        let mut translator = SyncTranslator { persists: false, ..translator() };
+        translator.end(&result(0)).unwrap();
+        assert_eq!((events(&mut translator), translator.is_ended), (vec!["done".to_owned()], true));
+        // A size limit (4) or a time limit (3) leaves a part of the content.
+        for rc in [3, 4, 50] {
+            let mut translator = SyncTranslator { persists: false, ..self::translator() };
+            assert!(translator.end(&result(rc)).is_err() && events(&mut translator).is_empty(), "{rc}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod audit_csv;
 mod calendar;
 mod desk;
 mod explain;
+mod followed;
 mod history;
 mod journal;
 mod lifecycle;
@@ -56,6 +57,9 @@ pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,
     ExplainedValue, Explanation, FileOrigin, MailDestination, PersonExplanation, RecordedOrigin,
 };
+pub use followed::{
+    FollowError, FollowedAccess, FollowedChanges, FollowedDirectory, FollowedStep, FollowedStream, check_entries,
+};
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::{NameConflict, NamingNote, fold_name};
@@ -70,8 +74,9 @@ pub use policy_documents::{PoliciesError, read_policies};
 pub use principal::Principal;
 pub use provost_source::{
     Affiliation, AffiliationRow, Column, Coverage, CsvOptions, Encoding, Enrolment, EnrolmentRole, FILE_MIB_MAX,
-    FileError, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions, RecordError, RecordRef, RejectsError,
-    Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file, read_source, rejects_file,
+    FileError, FileFormat, FollowedFile, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions, RecordError,
+    RecordRef, RejectsError, Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file, read_source,
+    rejects_file,
 };
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;

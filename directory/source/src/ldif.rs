@@ -10,7 +10,7 @@ use crate::column::{Column, ColumnSet};
 use crate::csv_file::check_count;
 use crate::decode::decode;
 use crate::header::shown;
-use crate::profile::SourceProfile;
+use crate::profile::{FileFormat, SourceProfile};
 use crate::record::{FileError, RecordError, Severity};
 use crate::row::{Cell, RawRow};
 use crate::{CollectedRows, ReadFile, ReadOptions, rule};
@@ -19,6 +19,9 @@ use crate::{CollectedRows, ReadFile, ReadOptions, rule};
 const VALUES_MAX: usize = 1000;
 /// Maximum number of unknown attributes that are named.
 const UNKNOWN_MAX: usize = 100;
+/// Marks an entry of a followed directory that is not read. No attribute of a directory comes under this name, because
+/// only those that stand for columns are kept.
+pub(crate) const UNREADABLE: &str = "x-unreadable";
 /// Begins the comment by which a file of rejected records shows what it is.
 pub(crate) const REJECT_COMMENT: &str = "# reject: ";
 
@@ -129,6 +132,10 @@ impl LdifReader<'_> {
             let named = rdn.pairs().find(|(name, _)| self.column(&name.to_lowercase()) == Some(Column::PersonId));
             named.map(|(_, value)| value.to_string())
         });
+        if self.profile.format == FileFormat::Ldap && stated.iter().any(|attribute| attribute.name == UNREADABLE) {
+            let problem = RecordError::of(Severity::Error, line, "record", rule::LDAP_UNREADABLE);
+            return self.rows.reject(problem, number.as_deref());
+        }
         if matches!(kind, Kind::Other) {
             let problem = RecordError::of(Severity::Error, line, "changetype", rule::LDIF_CHANGE);
             return self.rows.reject(problem, number.as_deref());
@@ -139,6 +146,8 @@ impl LdifReader<'_> {
     /// Whether a record is about a person: other entries, such as containers, are skipped.
     fn is_person(&self, stated: &[Stated]) -> bool {
         match stated.iter().find(|attribute| attribute.name == "objectclass") {
+            // The filter of the profile has selected the entries of people.
+            _ if self.profile.format == FileFormat::Ldap => true,
             Some(classes) => classes.values.iter().any(|class| PERSON_CLASSES.contains(&class.to_lowercase().as_str())),
             None => stated.iter().any(|attribute| self.column(&attribute.name).is_some()),
         }
@@ -182,8 +191,7 @@ impl LdifReader<'_> {
 
     /// The column for which an attribute stands; `name` is in lower case.
     fn column(&self, name: &str) -> Option<Column> {
-        let usual = || ATTRIBUTES.iter().find(|(attribute, _)| *attribute == name).map(|(_, column)| *column);
-        self.profile.column(name).or_else(usual)
+        column_of(self.profile, name)
     }
 
     /// Reports an unknown attribute, once for the file.
@@ -196,6 +204,23 @@ impl LdifReader<'_> {
             self.unknown.push(name);
         }
     }
+}
+
+/// The column for which an attribute stands, by the profile or else by the usual meaning; `name` is in lower case. Of a
+/// column for which the profile names attributes, the usual ones mean nothing: an entry may have both.
+fn column_of(profile: &SourceProfile, name: &str) -> Option<Column> {
+    let usual = || ATTRIBUTES.iter().find(|(attribute, _)| *attribute == name).map(|(_, column)| *column);
+    profile.column(name).or_else(|| usual().filter(|column| !profile.columns.iter().any(|(_, known)| known == column)))
+}
+
+/// The attributes that mean a column by a profile, in lower case: those that a search need ask for.
+pub(crate) fn attributes_read(profile: &SourceProfile) -> Vec<String> {
+    let usual = ATTRIBUTES.iter().filter(|(name, _)| column_of(profile, name).is_some()).map(|(name, _)| *name);
+    let stated = profile.columns.iter().map(|(theirs, _)| theirs.as_str());
+    let mut names: Vec<String> = stated.chain(usual).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// One row for each affiliation. Directories add words that follow from others, such as `member`: these are skipped

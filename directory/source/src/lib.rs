@@ -11,6 +11,7 @@ mod csv_record;
 mod date;
 mod decode;
 mod field;
+mod followed_file;
 mod header;
 pub mod invisible;
 mod json_lines;
@@ -30,10 +31,11 @@ pub(crate) use collect::CollectedRows;
 pub use column::{Column, ColumnSet};
 pub use date::{DateFormat, parse_date};
 pub use field::{check_password, text};
+pub use followed_file::FollowedFile;
 pub use number::{person_key, without_zeros};
 pub use profile::{
-    Blank, Coverage, Encoding, FileFormat, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR,
-    SourceProfile, check_source_name,
+    Blank, Coverage, Encoding, FileFormat, FollowedOrigin, FollowedServer, PROFILE_LINE_MAX, PROFILE_LINES_MAX,
+    Precedence, ProfileError, REGISTRAR, SourceProfile, check_source_name,
 };
 pub use record::{
     Affiliation, AffiliationRow, Enrolment, EnrolmentRole, FileError, MoreFields, RecordError, Severity, SourceRecord,
@@ -142,7 +144,7 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
     let read = match profile.format {
         FileFormat::Csv => csv_file::read(profile, bytes, options)?,
         FileFormat::JsonLines => json_lines::read(profile, bytes, options)?,
-        FileFormat::Ldif => ldif::read(profile, bytes, options)?,
+        FileFormat::Ldif | FileFormat::Ldap => ldif::read(profile, bytes, options)?,
         FileFormat::OneRoster => oneroster::read(profile, bytes, options)?,
     };
     let ReadFile { mut rows, columns, is_partial, enrolments } = read;

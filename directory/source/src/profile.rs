@@ -3,7 +3,9 @@
 //! A profile is a list of lines `KEY WORDS`, which the directory holds as unordered values: no line depends on another
 //! one's place. The built-in profile holds for a source without one.
 
+mod check;
 mod check_digit;
+mod followed;
 mod number_shape;
 mod parse;
 
@@ -11,6 +13,7 @@ use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
 use crate::record::{Affiliation, AffiliationRow};
 
+pub use followed::{FollowedOrigin, FollowedServer};
 pub(crate) use number_shape::NumberShape;
 pub use parse::ProfileError;
 
@@ -35,6 +38,9 @@ pub enum FileFormat {
     Ldif,
     /// One JSON object (RFC 8259) on each line.
     JsonLines,
+    /// No file, but another LDAP directory that is followed (RFC 4533). What is read of it, is written as LDIF, so that
+    /// it is read, checked and reported as a file.
+    Ldap,
 }
 
 /// Character encoding of a file.
@@ -109,6 +115,8 @@ pub struct SourceProfile {
     pub coverage: Coverage,
     /// Affiliations, or affiliations in a programme, with their rank: the least one is a person's primary one.
     pub precedence: Vec<Precedence>,
+    /// The directory that is followed, of the format [`FileFormat::Ldap`].
+    pub followed: FollowedOrigin,
 }
 
 /// The rank of an affiliation.
@@ -143,6 +151,7 @@ impl SourceProfile {
             number: NumberShape::default(),
             coverage: Coverage::Complete,
             precedence: Vec::new(),
+            followed: FollowedOrigin::default(),
         }
     }
 

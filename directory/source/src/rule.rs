@@ -151,6 +151,8 @@ pub(crate) const LDIF_CHANGE: Rule = Rule::new(
 );
 pub(crate) const LDIF_VALUES: Rule = Rule::new("ldif.values", "several values where one is expected");
 pub(crate) const LDIF_URL: Rule = Rule::new("ldif.url", "a value by URL (attr:< ...) is not read");
+pub(crate) const LDAP_UNREADABLE: Rule =
+    Rule::new("ldap.unreadable", "the entry cannot be read, or is larger than 64 KiB");
 pub(crate) const ONEROSTER_STATUS: Rule = Rule::new(
     "oneroster.status",
     "in a delta, status is active or tobedeleted and dateLastModified is a date; in a bulk file both are blank",

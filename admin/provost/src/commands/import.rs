@@ -8,14 +8,16 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_provision::{
     ApplyError, ApplyProgress, Coverage, Encoding, ImportError, ImportOptions, Outcomes, Permission, PersonChange,
-    Plan, PlannedImport, REGISTRAR, ReadOptions, Words, rejects_file,
+    Plan, PlannedImport, REGISTRAR, ReadOptions, SourceProfile, Words, rejects_file,
 };
+use provost_store::StateStore;
 use serde::Serialize;
 
 use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::followed;
 use crate::output::{Printer, ProgressDisplay, counted, printable};
 
 /// Largest file, in octets: four times the largest upload, because the file occupies memory of this process and not of
@@ -27,8 +29,9 @@ const CHANGES_LISTED_MAX: usize = 50;
 /// A file and how it is to be read.
 #[derive(Args)]
 pub(crate) struct FileArguments {
-    /// The file; `-` reads standard input.
-    pub(crate) file: PathBuf,
+    /// The file; `-` reads standard input. A source that follows a directory (format ldap) is read without a file.
+    #[arg(required_unless_present = "source")]
+    pub(crate) file: Option<PathBuf>,
     /// Name of the source, whose profile says how the file is read; `registrar` by default.
     #[arg(long)]
     pub(crate) source: Option<String>,
@@ -59,6 +62,7 @@ pub(crate) struct FileArguments {
   provost import students.csv                apply it
   provost import liste.csv --encoding windows-1252 --separator ';'
   provost import oneroster.zip --source sis  read by the profile of the source sis (provost source --help)
+  provost import --source hr                 read the directory that the source hr follows, once and whole
   provost import students.csv --rejects wrong.csv
 A wrong row is reported with line, column and rule, and only that row is left out. With --rejects, the rows that are left
 out are written to a file: correct it, and import that file alone.
@@ -107,9 +111,25 @@ impl FileArguments {
         }
     }
 
-    /// The octets of the file.
-    pub(crate) fn read(&self) -> anyhow::Result<Vec<u8>> {
-        read_input(&self.file)
+    /// The octets of the file, or what the followed directory has.
+    pub(crate) async fn read(
+        &self,
+        profile: &SourceProfile,
+        config: &Config,
+        state: &Arc<dyn StateStore>,
+    ) -> anyhow::Result<Vec<u8>> {
+        match &self.file {
+            Some(file) => read_input(file),
+            None => followed::read_whole(profile, config, state, self.rows).await,
+        }
+    }
+
+    /// The file or directory, for messages.
+    pub(crate) fn name(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => format!("source {}", self.source.as_deref().unwrap_or(REGISTRAR)),
+        }
     }
 }
 
@@ -154,9 +174,11 @@ struct ImportReport<'a> {
 
 pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer) -> anyhow::Result<Exit> {
     let file = &arguments.file;
-    let bytes: Arc<[u8]> = file.read()?.into();
-    let options = ImportOptions { source: file.source.clone(), read: file.options() };
     let access = super::desk_access(config).await?;
+    let name = file.source.as_deref().unwrap_or(&access.settings.source);
+    let profile = access.desk.source_profile(&access.principal, name).await?;
+    let bytes: Arc<[u8]> = file.read(&profile, config, &access.state).await?.into();
+    let options = ImportOptions { source: file.source.clone(), read: file.options() };
     // The role registrar may not create containers; if they are missing, planning reports it.
     if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
         for made in access.desk.ensure_tree(&access.principal).await? {
@@ -165,7 +187,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     }
     let planned = match access.desk.plan_import(&access.principal, bytes.clone(), options).await {
         Err(ImportError::Desk(error)) => return Err(error.into()),
-        planned => planned.with_context(|| format!("{}: nothing was changed", file.file.display()))?,
+        planned => planned.with_context(|| format!("{}: nothing was changed", file.name()))?,
     };
     let plan = &planned.plan;
     show_plan(plan, arguments.dry_run, &print.words(&access.settings.time_zone), print);
@@ -178,6 +200,9 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
 
     let outcomes =
         if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
+    if file.file.is_none() && outcomes.as_ref().is_none_or(|done| !done.interrupted) && !arguments.dry_run {
+        followed::record_whole(&profile, &access.state, plan.summary().rows).await?;
+    }
     let report = ImportReport {
         plan: plan.summary(),
         hash: plan.hash(),
@@ -202,9 +227,14 @@ async fn write_rejects(
     let about = || format!("cannot write {}", path.display());
     let profile = access.desk.source_profile(&access.principal, file.source.as_deref().unwrap_or(REGISTRAR)).await?;
     let rows = rejects_file(&profile, bytes, &file.options(), plan.rejected()).with_context(about)?;
-    // A new file only: a file of rejected rows that somebody is correcting must not be overwritten.
+    write_new(path, &rows)
+}
+
+/// Writes a new file that only this user can read. A file that exists is not overwritten: somebody may be correcting it.
+pub(super) fn write_new(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
+    let about = || format!("cannot write {}", path.display());
     let mut to = std::fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(about)?;
-    to.write_all(&rows).and_then(|()| to.sync_all()).with_context(about)
+    to.write_all(octets).and_then(|()| to.sync_all()).with_context(about)
 }
 
 pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {

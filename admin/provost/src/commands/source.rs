@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use provost_provision::{REGISTRAR, ReadOptions, RecordError, Source, SourceProfile, SourceRecord, read_file};
+use provost_provision::{
+    FileFormat, REGISTRAR, ReadOptions, RecordError, Source, SourceProfile, SourceRecord, read_file,
+};
 use serde_json::{Value, json};
 
 use super::import::FileArguments;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::followed;
 use crate::output::{Printer, counted, printable};
 
 /// Rows that `test` shows.
@@ -62,18 +65,22 @@ The file has one line for each statement, or is TOML (see docs/sources.md, which
     /// 'provost import --dry-run' does that.
     #[command(after_help = "Examples: provost source test students.csv
           provost source test oneroster.zip --source sis
-          provost source test liste.csv --profile registrar.source      a profile that is not written yet")]
+          provost source test liste.csv --profile registrar.source      a profile that is not written yet
+          provost source test --source hr --save hr.ldif                what the directory that hr follows has")]
     Test {
         #[command(flatten)]
         file: FileArguments,
         /// Read by the profile in this file instead of the one that the directory holds.
         #[arg(long)]
         profile: Option<PathBuf>,
+        /// Write what was read of a followed directory to this new file, by whose lines the problems are named.
+        #[arg(long, value_name = "FILE")]
+        save: Option<PathBuf>,
     },
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
+    let super::DeskAccess { desk, principal, state, .. } = super::desk_access(config).await?;
     match command {
         Command::List => {
             let profiles = desk.source_profiles(&principal).await?;
@@ -87,7 +94,19 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         }
         Command::Show { name } => {
             let profile = desk.source_profile(&principal, &name).await?;
-            print.show(&profile_json(&profile), |_| {
+            let mut report = profile_json(&profile);
+            let followed = match profile.format {
+                FileFormat::Ldap => followed::progress(&profile, &state).await?,
+                _ => Value::Null,
+            };
+            if let Some(report) = report.as_object_mut().filter(|_| !followed.is_null()) {
+                report.insert("followed".to_owned(), followed.clone());
+            }
+            print.show(&report, |_| {
+                for (what, value) in followed.as_object().into_iter().flatten() {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    out!("# followed: {what} {}", printable(&value));
+                }
                 if profile.version.is_none() {
                     out!("# the built-in profile: the directory holds none for {name}");
                 }
@@ -105,25 +124,28 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let audit_id = desk.remove_source_profile(&principal, &name).await?;
             print.show(&json!({ "audit": audit_id }), |_| out!("profile of {name} removed"))?;
         }
-        Command::Test { file, profile } => {
+        Command::Test { file, profile, save } => {
             let name = file.source.as_deref().unwrap_or(REGISTRAR);
             let profile = match profile {
                 Some(stated) => SourceProfile::parse(name, &read_lines(&stated)?)
                     .with_context(|| format!("{}: wrong line", stated.display()))?,
                 None => desk.source_profile(&principal, name).await?,
             };
-            return test(&file, &profile, print);
+            profile.check().context("the profile cannot work")?;
+            let bytes = file.read(&profile, config, &state).await?;
+            if let Some(path) = save {
+                super::import::write_new(&path, &bytes)?;
+            }
+            return test(&file, &bytes, &profile, print);
         }
     }
     Ok(Exit::Clean)
 }
 
 /// Reads a file by a profile and shows what an import would read.
-fn test(file: &FileArguments, profile: &SourceProfile, print: &Printer) -> anyhow::Result<Exit> {
-    let bytes = file.read()?;
+fn test(file: &FileArguments, bytes: &[u8], profile: &SourceProfile, print: &Printer) -> anyhow::Result<Exit> {
     let options: ReadOptions = file.options();
-    let source =
-        read_file(profile, &bytes, &options).with_context(|| format!("{}: refused whole", file.file.display()))?;
+    let source = read_file(profile, bytes, &options).with_context(|| format!("{}: refused whole", file.name()))?;
     let samples: Vec<Value> = source.records.iter().take(SAMPLES_MAX).map(record_json).collect();
     let report = json!({
         "source": source.name, "profile": source.profile, "coverage": source.coverage.as_str(),

@@ -52,6 +52,8 @@ impl Desk {
         self.permit(principal, Permission::ChangeSettings).await?;
         check_name(name)?;
         let mut profile = SourceProfile::parse(name, lines).map_err(|error| invalid(error.to_string()))?;
+        profile.check().map_err(|error| invalid(error.to_string()))?;
+        self.refuse_own_directory(&profile)?;
         let dn = dn(&self.directory, name);
         let before = tree::read_provider(&self.directory, &dn, &ATTRIBUTES).await?;
         // A profile that cannot be read is replaced all the same: this is how it is corrected.
@@ -78,6 +80,21 @@ impl Desk {
             None => self.directory.add(new_entry(&dn, name, values)).await.map(drop),
         };
         Ok((version, self.conclude(audited_change, written).await?))
+    }
+
+    /// A source that follows the site's own people would feed them back to themselves.
+    fn refuse_own_directory(&self, profile: &SourceProfile) -> Result<(), DeskError> {
+        let Some(base) = &profile.followed.base else { return Ok(()) };
+        let own = self.directory.config();
+        let is_own = |url: &str| own.servers.iter().any(|server| server.url.eq_ignore_ascii_case(url));
+        let people = self.directory.suffix().child(attr::OU, ou::PEOPLE);
+        let overlaps = base.is_within(&people) || people.is_within(base);
+        match profile.followed.servers.iter().find(|server| is_own(&server.url)) {
+            Some(server) if overlaps => {
+                Err(invalid(format!("'server {}': this is the site's own directory, with its own people", server.url)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes the profile of a source, which is then read by the built-in profile. Returns the audit id.

@@ -49,6 +49,27 @@ impl NumberShape {
         }
     }
 
+    /// Whether any number has this form. The error says which two of its parts exclude each other.
+    pub(super) fn check_itself(&self) -> Result<(), &'static str> {
+        let (least, most) = self.length.unwrap_or((0, u8::MAX));
+        if self.pad.is_some_and(|digits| digits > most) {
+            return Err("a number that is padded to that many digits can never have the stated length");
+        }
+        let pattern = self.pattern.as_deref().unwrap_or_default();
+        let of_pattern = pattern.chars().count();
+        if self.pattern.is_some() && !(usize::from(least)..=usize::from(most)).contains(&of_pattern) {
+            return Err("a number of that pattern can never have the stated length");
+        }
+        let Some(characters) = self.characters else { return Ok(()) };
+        if !pattern.chars().all(|form| characters.can_be(form)) {
+            return Err("a number of that pattern can never have only the stated characters");
+        }
+        if characters == Characters::Letters && (self.check.is_some() || self.pad.is_some()) {
+            return Err("letters can never have a check digit or leading zeros");
+        }
+        Ok(())
+    }
+
     fn padded<'a>(&self, number: &'a str) -> Cow<'a, str> {
         match self.pad.map(usize::from) {
             Some(digits) if number.len() < digits && number.bytes().all(|octet| octet.is_ascii_digit()) => {
@@ -69,6 +90,16 @@ impl Characters {
             Self::Digits => c.is_ascii_digit(),
             Self::Letters => c.is_ascii_alphabetic(),
             Self::LettersAndDigits => c.is_ascii_alphanumeric(),
+        }
+    }
+
+    /// Whether a character of a pattern can stand for one of these.
+    fn can_be(self, form: char) -> bool {
+        match form {
+            'A' => self != Self::Digits,
+            '9' => self != Self::Letters,
+            'X' => true,
+            form => self.have(form),
         }
     }
 }

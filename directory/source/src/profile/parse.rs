@@ -3,7 +3,8 @@
 use super::check_digit::CheckDigit;
 use super::number_shape::Characters;
 use super::{
-    Blank, Coverage, Encoding, FileFormat, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, SourceProfile, folded,
+    Blank, Coverage, Encoding, FileFormat, FollowedOrigin, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence,
+    SourceProfile, folded,
 };
 use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
@@ -19,11 +20,12 @@ pub struct ProfileError {
     pub rule: String,
 }
 
-const FORMATS: [(FileFormat, &str); 4] = [
+const FORMATS: [(FileFormat, &str); 5] = [
     (FileFormat::Csv, "csv"),
     (FileFormat::OneRoster, "oneroster"),
     (FileFormat::Ldif, "ldif"),
     (FileFormat::JsonLines, "jsonl"),
+    (FileFormat::Ldap, "ldap"),
 ];
 const ENCODINGS: [(Encoding, &str); 4] = [
     (Encoding::Utf8, "utf-8"),
@@ -36,8 +38,21 @@ const COVERAGES: [(Coverage, &str); 2] = [(Coverage::Complete, "complete"), (Cov
 const BLANKS: [(Blank, &str); 3] = [(Blank::Keep, "keep"), (Blank::Clear, "clear"), (Blank::Unknown, "unknown")];
 
 /// Keys of which a profile has at most one line.
-const SINGLE: [&str; 8] =
-    ["version", "format", "encoding", "separator", "date-format", "trailer", "row-count", "coverage"];
+const SINGLE: [&str; 13] = [
+    "version",
+    "format",
+    "encoding",
+    "separator",
+    "date-format",
+    "trailer",
+    "row-count",
+    "coverage",
+    "base",
+    "filter",
+    "bind-dn",
+    "password-file",
+    "complete-read",
+];
 
 /// Columns for which a profile can state a value.
 const CONSTANT_COLUMNS: [Column; 4] = [Column::Affiliation, Column::Program, Column::Language, Column::QuotaClass];
@@ -120,10 +135,12 @@ impl SourceProfile {
                 let program = program.map(str::to_owned);
                 self.precedence.push(Precedence { rank, affiliation: affiliation(word)?, program });
             }
+            key if FollowedOrigin::KEYS.contains(&key) => self.followed.set(key, words)?,
             _ => {
                 return Err(
                     "not one of version, format, encoding, separator, date-format, column, ignore, affiliation, \
-                            constant, blank, trailer, row-count, number, coverage, precedence"
+                            constant, blank, trailer, row-count, number, coverage, precedence, server, base, filter, \
+                            bind-dn, password-file, complete-read"
                         .to_owned(),
                 );
             }
@@ -193,6 +210,7 @@ impl SourceProfile {
             let program = program.iter().map(|program| format!("/{program}")).collect::<String>();
             format!("precedence {rank} {}{program}", affiliation.as_str())
         }));
+        lines.extend(self.followed.lines());
         lines
     }
 
@@ -296,6 +314,13 @@ mod tests {
             "coverage partial",
             "precedence 2 student",
             "precedence 1 student/PhD Physics",
+            "server ldaps://one.example:1636",
+            "server ldap://two.example starttls",
+            "base ou=people,dc=example,dc=edu",
+            "filter (&(objectClass=inetOrgPerson)(!(employeeType=guest)))",
+            "bind-dn cn=reader,dc=example,dc=edu",
+            "password-file hr.password",
+            "complete-read 12",
         ];
         let profile = parse(&lines).unwrap();
         assert_eq!(profile.version, Some(7));
@@ -330,7 +355,7 @@ mod tests {
         for (line, rule) in [
             ("colour red", "not one of version, format"),
             ("version one", "a whole number"),
-            ("format xlsx", "csv oneroster ldif jsonl"),
+            ("format xlsx", "csv oneroster ldif jsonl ldap"),
             ("encoding utf-7", "utf-8 windows-1252 latin-1 utf-16"),
             ("separator :", ", ; tab |"),
             ("date-format dd.mm", "YYYY-MM-DD"),
@@ -347,6 +372,16 @@ mod tests {
             ("number length 0", "a length is a number"),
             ("number shape round", "length, characters"),
             ("coverage some", "complete partial"),
+            ("server", "expected: server URL"),
+            ("server http://a.example", "expected: server URL"),
+            ("server ldap://a.example/dc=x", "expected: server URL"),
+            ("server ldaps://a.example starttls", "for ldap:// only"),
+            ("server ldap://a.example tls", "expected: server URL"),
+            ("base people", "not a distinguished name"),
+            ("filter objectClass=person", "not an RFC 4515 filter"),
+            ("password-file ../secrets/api-token", "folder 'sources'"),
+            ("password-file .hidden", "folder 'sources'"),
+            ("complete-read 0", "from 1 to 672"),
             ("precedence first student", "the rank is a whole number"),
             (&long, "longer than 512 octets"),
         ] {
