@@ -79,6 +79,10 @@ pub(crate) struct NewAddress {
     /// `local@domain`, with a served domain.
     #[schema(pattern = "^[^@ ]+@[^@ ]+$", max_length = 320)]
     pub(crate) address: String,
+    /// When the alias ends: it then receives nothing, and goes into quarantine. Without it, the alias has no end.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// A vacation rule. It answers from `start` to the end of `end`, once per sender within `interval_days`.

@@ -8,6 +8,7 @@
 mod account;
 mod activation;
 mod address;
+mod address_end;
 mod audit_export;
 mod detail;
 mod explain;

@@ -4,6 +4,7 @@
 //! decision with what the entry holds. The result is a plan like that of an import, so a run has the same guard,
 //! journal, audit and undo.
 
+mod addresses;
 mod comparison;
 mod facts;
 mod notice_mail;
@@ -11,6 +12,7 @@ mod planner;
 mod purge;
 mod words;
 
+pub(crate) use addresses::{AddressEnd, EndedAddresses, OWNER_ATTRIBUTES, freed, owner_of, quarantine_days};
 pub(crate) use comparison::LifecycleRules;
 pub(crate) use facts::{is_closed, lifecycle_facts};
 pub(crate) use notice_mail::{NoticeMail, losses};

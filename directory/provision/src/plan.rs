@@ -99,6 +99,9 @@ pub struct PlanSummary {
     /// Accounts that the lifecycle purges.
     #[serde(default)]
     pub purge: usize,
+    /// Changes by which the lifecycle ends addresses.
+    #[serde(default)]
+    pub address: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -188,6 +191,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         rename: count(ChangeKind::Rename),
         state: count(ChangeKind::State),
         purge: count(ChangeKind::Purge),
+        address: count(ChangeKind::Address),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),

@@ -29,6 +29,10 @@ pub enum ReasonRule {
     KeptAddress,
     /// A former primary address stays with the person for the time that the policy states.
     RetainedAddress,
+    /// The time of an address is over.
+    AddressEnded,
+    /// The quarantine of an address is over.
+    QuarantineEnded,
     /// A further address that the policy gives.
     FurtherAddress,
     /// An address of the person has no entry of its own, or an entry of another kind.
@@ -58,7 +62,7 @@ pub enum ReasonRule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 20] = [
+const IDS: [(ReasonRule, &str); 22] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -66,6 +70,8 @@ const IDS: [(ReasonRule, &str); 20] = [
     (ReasonRule::PrimaryAddress, "address.primary"),
     (ReasonRule::KeptAddress, "address.kept"),
     (ReasonRule::RetainedAddress, "address.retained"),
+    (ReasonRule::AddressEnded, "address.ended"),
+    (ReasonRule::QuarantineEnded, "address.freed"),
     (ReasonRule::FurtherAddress, "address.further"),
     (ReasonRule::AddressEntry, "address.entry"),
     (ReasonRule::NewAccount, "account.new"),

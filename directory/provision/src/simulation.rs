@@ -16,7 +16,7 @@ use provost_lifecycle::{AccountState, decide, due_notice, next_moment};
 use provost_schema::attr;
 
 use self::world::World;
-use crate::lifecycle::{LifecycleRules, Purge, is_closed, lifecycle_facts};
+use crate::lifecycle::{LifecycleRules, Purge, is_closed, lifecycle_facts, quarantine_days};
 use crate::plan::{PlanError, PlanSummary, plan};
 use crate::source::Source;
 use crate::{Policies, wanted};
@@ -97,7 +97,7 @@ impl Simulation {
     /// Runs up to `at`, then imports a source as a file of that moment.
     pub fn import(&mut self, source: Source, at: Timestamp) -> Result<PlanSummary, PlanError> {
         self.run_until(at);
-        self.world.end_quarantines(at);
+        self.world.end_addresses(at, &self.settings);
         let sources = [source];
         let actual = self.world.content(&self.settings.suffix);
         let plan = plan(&wanted(&sources, &self.settings.policies, at), &actual)?;
@@ -169,7 +169,7 @@ impl Simulation {
         let purge = Purge {
             person: entry,
             addresses: &addresses,
-            quarantine_days: self.settings.quarantine_days,
+            quarantine_days: quarantine_days(&rules.policies, entry, rules.now, self.settings.quarantine_days),
             mail_days: 0,
             words: String::new(),
         };

@@ -49,8 +49,14 @@ pub(crate) async fn add(
     let desk = shared.desk.clone();
     let encode = |text: &str| utf8_percent_encode(text.trim(), NON_ALPHANUMERIC).to_string();
     let location = format!("/api/v1/people/{}/addresses/{}", encode(&key), encode(&body.address.to_lowercase()));
-    let audit_id =
-        to_its_end(async move { desk.add_alias(&principal, target(&key, if_match), &body.address).await }).await?;
+    let given = async move {
+        let target = target(&key, if_match);
+        match body.until {
+            Some(until) => desk.add_alias_until(&principal, target, &body.address, until).await,
+            None => desk.add_alias(&principal, target, &body.address).await,
+        }
+    };
+    let audit_id = to_its_end(given).await?;
     let location = HeaderValue::from_str(&location).ok().map(|value| (header::LOCATION, value));
     Ok((StatusCode::CREATED, AppendHeaders(location), changed(audit_id)))
 }

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use provost_provision::AddressInfo;
 
+use super::moment::Moment;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, printable};
@@ -16,13 +17,19 @@ pub(crate) enum Command {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// Give a person an alias.
-    #[command(after_help = "Example: provost address add zoe.tremblay dean@example.edu")]
+    /// Give a person an alias. With --until, it receives nothing after that day and then goes into quarantine; the same
+    /// command again moves the end.
+    #[command(after_help = "Examples:
+  provost address add zoe.tremblay dean@example.edu
+  provost address add zoe.tremblay congress@example.edu --until 2027-06-30")]
     Add {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
         /// The new address, in a served domain.
         address: String,
+        /// Last day of the alias, or the exact time of its end.
+        #[arg(long, value_parser = super::moment::parse)]
+        until: Option<Moment>,
     },
     /// Remove an alias; the primary address stays. The alias goes into quarantine: until the days of the setting
     /// address-quarantine are over, only its former owner can get it back.
@@ -36,13 +43,18 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
+    let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
     match command {
         Command::List { person } => {
             print.show(&desk.person(&principal, &person).await?.addresses, |addresses| show(addresses))?;
         }
-        Command::Add { person, address } => {
-            let audit_id = desk.add_alias(&principal, &person, &address).await?;
+        Command::Add { person, address, until } => {
+            let audit_id = match until {
+                Some(until) => {
+                    desk.add_alias_until(&principal, &person, &address, until.end(&settings.time_zone)).await?
+                }
+                None => desk.add_alias(&principal, &person, &address).await?,
+            };
             print.show(&audit_id, |_| out!("{address} added"))?;
         }
         Command::Remove { person, address } => {

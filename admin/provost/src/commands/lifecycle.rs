@@ -170,19 +170,20 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
 fn show_end(report: &RunReport<'_>, dry_run: bool) {
     let plan = report.plan;
     out!(
-        "{}: {} with another state, {} with other dates or rights, {} to purge, {} unchanged; {}",
-        counted(plan.rows, "person", "people"),
+        "{}: {} with another state, {} with other dates or rights, {} to purge, {} unchanged; {} to end; {}",
+        counted(plan.rows - plan.address.min(plan.rows), "person", "people"),
         plan.state,
         plan.update,
         plan.purge,
         plan.unchanged,
+        counted(plan.address, "address", "addresses"),
         counted(plan.writes, "write", "writes")
     );
     match report.outcomes {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to do"),
         Some(outcomes) => {
-            show_outcomes(outcomes, plan.state + plan.update + plan.purge);
+            show_outcomes(outcomes, plan.state + plan.update + plan.purge + plan.address);
             out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
         }
     }

@@ -143,6 +143,7 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::Update => "person.update",
         ChangeKind::State => "person.state",
         ChangeKind::Purge => "person.purge",
+        ChangeKind::Address => "address.end",
         ChangeKind::Restore => "person.restore",
         ChangeKind::Remove => "person.remove",
     }

@@ -7,7 +7,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::AddressAssignment;
+use super::registry::{AddressAssignment, AddressOwnership};
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError};
 use crate::plan::person_uuid;
 use crate::write::{AddressKind, person_entry};
@@ -60,8 +60,9 @@ impl Desk {
         let password = self.first_password(password, Timestamp::now()).await?;
         let detail = json!({ "address": address, "name": name, "role": role });
         let mut audited_change = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
-        audited_change.is_begun = match self.assign(&address, &dn, AddressKind::Primary).await {
-            Ok(assignment) => !matches!(assignment, AddressAssignment::Held),
+        let ownership = AddressOwnership { owner: &dn, kind: AddressKind::Primary, until: None };
+        audited_change.is_begun = match self.assign(&address, ownership).await {
+            Ok(assignment) => !matches!(assignment, AddressAssignment::Held(_)),
             Err(error) => return Err(self.not_assigned(audited_change, error).await),
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)

@@ -1,12 +1,15 @@
 //! Aliases: the address entry gives an address to its owner; mailLocalAddress of the person follows.
 
+use jiff::Timestamp;
 use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::{AddressAssignment, RegisteredAddress};
+use super::registry::{AddressAssignment, AddressOwnership, RegisteredAddress};
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
+use crate::lifecycle::quarantine_days;
+use crate::policy_documents::read_policies;
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
@@ -27,17 +30,47 @@ impl Desk {
         target: impl Into<ChangeTarget<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Permission::ChangeAddresses, &target.into()).await?;
+        self.give_alias(principal, &target.into(), address, None).await
+    }
+
+    /// Gives an alias as [`Desk::add_alias`] does, which ends at `until`: it then receives nothing, and the next run of
+    /// the lifecycle takes it from its owner. Giving an alias that the person already has moves its end.
+    pub async fn add_alias_until(
+        &self,
+        principal: &Principal,
+        target: impl Into<ChangeTarget<'_>>,
+        address: &str,
+        until: Timestamp,
+    ) -> Result<String, DeskError> {
+        if until <= Timestamp::now() {
+            let rule = "the end of an alias is in the future".to_owned();
+            return Err(DeskError::Invalid { field: "until", rule });
+        }
+        self.give_alias(principal, &target.into(), address, Some(until)).await
+    }
+
+    async fn give_alias(
+        &self,
+        principal: &Principal,
+        target: &ChangeTarget<'_>,
+        address: &str,
+        until: Option<Timestamp>,
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Permission::ChangeAddresses, target).await?;
         let address = parse(address)?;
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
-        let detail = json!({ "address": address });
+        let detail = match until {
+            Some(until) => json!({ "address": address, "until": until.to_string() }),
+            None => json!({ "address": address }),
+        };
         let mut audited_change = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
-        let assignment = match self.assign(&address, person.dn(), AddressKind::Alias).await {
+        let ownership = AddressOwnership { owner: person.dn(), kind: AddressKind::Alias, until };
+        let assignment = match self.assign(&address, ownership).await {
             Ok(assignment) => assignment,
             Err(error) => return Err(self.not_assigned(audited_change, error).await),
         };
-        audited_change.is_begun = !matches!(assignment, AddressAssignment::Held);
+        audited_change.is_begun = !matches!(assignment, AddressAssignment::Held(None));
         if local_address_value(&person.entry, &address).is_some() {
             return self.conclude(audited_change, Ok(())).await;
         }
@@ -100,7 +133,15 @@ impl Desk {
             audited_change.is_begun = true;
         }
         let removed = match registration {
-            Some(registration) => self.retire_from(&address, person.dn(), registration).await,
+            Some(registration) => {
+                let setting = self.settings.get().address_quarantine;
+                let policies = read_policies(&self.directory).await;
+                // Unreadable policies must not keep an address with somebody who is to lose it.
+                let days = policies.map_or(setting.into(), |policies| {
+                    quarantine_days(&policies, &person.entry, Timestamp::now(), setting)
+                });
+                self.retire_from(&address, person.dn(), registration, days).await
+            }
             None => Ok(()),
         };
         self.conclude(audited_change, removed).await
@@ -113,9 +154,10 @@ impl Desk {
         address: &Address,
         owner: &Dn,
         mut registration: RegisteredAddress,
+        days: u32,
     ) -> Result<(), DirectoryError> {
         for _ in 0..RETIRE_TRIES {
-            match self.retire(address, &registration).await {
+            match self.retire(address, &registration, days).await {
                 Err(DirectoryError::AssertionFailed | DirectoryError::NoSuchObject(_)) => {}
                 ended => return ended,
             }

@@ -11,7 +11,9 @@ use provost_schema::{attr, class};
 use serde_json::json;
 
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose, checked_reason};
-use crate::lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, LifecycleRules, Purge, lifecycle_facts};
+use crate::lifecycle::{
+    LIFECYCLE_ATTRIBUTES, LifecyclePlanner, LifecycleRules, Purge, lifecycle_facts, quarantine_days,
+};
 use crate::policy_documents::read_policies;
 use crate::{AttributeChange, InitialPasswords, Permission, PlannedImport, Principal, tree};
 
@@ -32,6 +34,7 @@ impl Desk {
         let policies = read_policies(&self.directory).await?;
         let settings = self.settings.get();
         let (policies, zone) = (Arc::new(policies), settings.time_zone.clone());
+        let known = Arc::clone(&policies);
         let begin = move || LifecyclePlanner::new(policies.clone(), zone.clone(), now);
         // Each entry is compared as it arrives: all entries of a large directory would take gigabytes.
         let mut planner = match self.directory.collect_provider(self.lifecycle_search(), begin.clone()).await {
@@ -44,7 +47,7 @@ impl Desk {
             let purge = Purge {
                 person: &due.entry,
                 addresses: &addresses,
-                quarantine_days: settings.address_quarantine,
+                quarantine_days: quarantine_days(&known, &due.entry, now, settings.address_quarantine),
                 mail_days: due.mail_days,
                 words: due.words,
             };
@@ -52,6 +55,7 @@ impl Desk {
                 planner.push(change);
             }
         }
+        self.plan_address_ends(&mut planner, &known, now).await?;
         let plan = planner.finish(suffix);
         Ok(PlannedImport { plan: Arc::new(plan), passwords: Arc::new(InitialPasswords::default()) })
     }

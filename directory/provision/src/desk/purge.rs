@@ -14,7 +14,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ReadPurpose, checked_reason};
-use crate::lifecycle::{LIFECYCLE_SOURCE, Purge, is_closed, lifecycle_facts};
+use crate::lifecycle::{LIFECYCLE_SOURCE, Purge, is_closed, lifecycle_facts, quarantine_days};
 use crate::plan::{Plan, SourceStamp};
 use crate::policy_documents::read_policies;
 use crate::{Applier, InitialPasswords, Outcomes, Permission, Principal, tree};
@@ -109,7 +109,7 @@ impl Desk {
         let purge = Purge {
             person: &person.entry,
             addresses: &addresses,
-            quarantine_days: settings.address_quarantine,
+            quarantine_days: quarantine_days(&policies, &person.entry, now, settings.address_quarantine),
             mail_days: policy.map_or(MAIL_DAYS, |policy| policy.mail_days),
             words,
         };

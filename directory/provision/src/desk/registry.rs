@@ -22,11 +22,20 @@ const REGISTRY_ATTRIBUTES: [&str; 5] =
 #[derive(Clone, Debug)]
 pub(super) struct RegisteredAddress(Entry);
 
+/// Who is to have an address, as what, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddressOwnership<'a> {
+    pub(super) owner: &'a Dn,
+    pub(super) kind: AddressKind,
+    /// End of the address; `None` for none.
+    pub(super) until: Option<Timestamp>,
+}
+
 /// How the owner obtained an address.
 #[derive(Clone, Debug)]
 pub(super) enum AddressAssignment {
-    /// The owner had the address already.
-    Held,
+    /// The owner had the address already. The value is the entry as it was before its end was moved, if it was.
+    Held(Option<RegisteredAddress>),
     /// A new entry was made.
     Made,
     /// The entry left its quarantine; the value is the entry as it was before.
@@ -72,26 +81,27 @@ impl RegisteredAddress {
 }
 
 impl Desk {
-    /// Makes `owner` the owner of an address: creates its entry, takes the entry out of quarantine, or finds that
-    /// `owner` already has it.
+    /// Makes a person the owner of an address: creates its entry, takes the entry out of quarantine, or finds that the
+    /// person already has it. The end of an address that the person has is moved only if one is stated.
     pub(super) async fn assign(
         &self,
         address: &Address,
-        owner: &Dn,
-        kind: AddressKind,
+        ownership: AddressOwnership<'_>,
     ) -> Result<AddressAssignment, DeskError> {
-        let since = Timestamp::now();
+        let (since, AddressOwnership { owner, kind, until }) = (Timestamp::now(), ownership);
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &format_generalized(since));
+        let end = until.map(format_generalized);
+        let entry = end.into_iter().fold(entry, |entry, end| entry.with(attr::PROVOST_UNTIL, end));
         match self.directory.add(entry).await {
             Ok(_) => return Ok(AddressAssignment::Made),
             Err(DirectoryError::AlreadyExists(_)) => {}
             Err(error) => return Err(error.into()),
         }
         match self.registered(address).await? {
-            Some(held) if held.is_held_by(owner) => Ok(AddressAssignment::Held),
+            Some(held) if held.is_held_by(owner) => self.move_end(address, held, ownership).await,
             Some(held) if !held.is_quarantined() => Err(DeskError::InUse(address.to_string())),
             Some(held) if held.owner().as_ref() == Some(owner) || held.is_quarantine_over(since) => {
-                self.release(address, owner, kind, since, &held).await.map(|()| AddressAssignment::Released(held))
+                self.release(address, ownership, since, &held).await.map(|()| AddressAssignment::Released(held))
             }
             Some(held) => Err(held.in_quarantine(address)),
             // The entry that made the addition fail has been removed since.
@@ -99,20 +109,37 @@ impl Desk {
         }
     }
 
+    async fn move_end(
+        &self,
+        address: &Address,
+        held: RegisteredAddress,
+        ownership: AddressOwnership<'_>,
+    ) -> Result<AddressAssignment, DeskError> {
+        let end = ownership.until.map(format_generalized);
+        let is_alias = held.0.first(attr::PROVOST_ADDRESS_KIND) == Some(ownership.kind.as_str());
+        let Some(end) = end.filter(|end| is_alias && held.0.first(attr::PROVOST_UNTIL) != Some(end)) else {
+            return Ok(AddressAssignment::Held(None));
+        };
+        let change = Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), vec![end.into_bytes()]);
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        self.directory.modify(&dn, vec![change], held.unchanged()).await?;
+        Ok(AddressAssignment::Held(Some(held)))
+    }
+
     async fn release(
         &self,
         address: &Address,
-        owner: &Dn,
-        kind: AddressKind,
+        ownership: AddressOwnership<'_>,
         since: Timestamp,
         registration: &RegisteredAddress,
     ) -> Result<(), DeskError> {
         let set = |name, value: &str| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
+        let end = ownership.until.map(|until| format_generalized(until).into_bytes());
         let changes = vec![
-            set(attr::PROVOST_OWNER, owner.as_str()),
-            set(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
+            set(attr::PROVOST_OWNER, ownership.owner.as_str()),
+            set(attr::PROVOST_ADDRESS_KIND, ownership.kind.as_str()),
             set(attr::PROVOST_SINCE, &format_generalized(since)),
-            Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), Vec::new()),
+            Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), end.into_iter().collect()),
         ];
         let dn = tree::address(self.directory.suffix(), address.as_str());
         self.directory.modify(&dn, changes, registration.unchanged()).await?;
@@ -129,23 +156,22 @@ impl Desk {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let same_owner = WriteConditions { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
         match assignment {
-            AddressAssignment::Held => Ok(()),
+            AddressAssignment::Held(None) => Ok(()),
             AddressAssignment::Made => self.directory.delete(&dn, same_owner).await,
-            AddressAssignment::Released(before) => {
+            AddressAssignment::Released(before) | AddressAssignment::Held(Some(before)) => {
                 self.directory.modify(&dn, before.restore(), same_owner).await.map(drop)
             }
         }
     }
 
-    /// Takes an address from its owner. Its entry goes into quarantine for the days that `address-quarantine` states,
-    /// or is deleted when that is 0.
+    /// Takes an address from its owner. Its entry goes into quarantine for `days`, or is deleted when that is 0.
     pub(super) async fn retire(
         &self,
         address: &Address,
         registration: &RegisteredAddress,
+        days: u32,
     ) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
-        let days = self.settings.get().address_quarantine;
         if days == 0 {
             return self.directory.delete(&dn, registration.unchanged()).await;
         }

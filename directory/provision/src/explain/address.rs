@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Batches, ExplainedOrigin, TimedRecord, rfc3339};
 use crate::AuditRecord;
+use crate::lifecycle::AddressEnd;
 use crate::recorded_change::RecordedChange;
 use crate::write::QUARANTINED;
 
@@ -51,6 +52,8 @@ pub struct AddressExplanation {
     pub since: Option<String>,
     /// End of the address or of the quarantine: RFC 3339.
     pub until: Option<String>,
+    /// The naming policy and the pattern that gave it, and what it collided with, when a document of the site gave it.
+    pub found_by: Option<String>,
     /// Who had it at the moment: index into `holders`.
     pub held_then: Option<usize>,
     /// Who had it when, oldest first.
@@ -93,6 +96,11 @@ pub enum MailDestination {
     Quarantine {
         /// End of the quarantine, RFC 3339; `None` when the entry states none.
         until: Option<String>,
+    },
+    /// Nowhere: the time of the address is over, and the next run of the lifecycle takes it from its owner.
+    Ended {
+        /// End of the address, RFC 3339.
+        at: Option<String>,
     },
     /// Nowhere: the account refuses mail.
     Refused {
@@ -145,6 +153,7 @@ pub(crate) fn explain_address(facts: &AddressFacts<'_>, at: Timestamp, now: Time
         address_kind: entry.and_then(|entry| entry.first(attr::PROVOST_ADDRESS_KIND)).map(str::to_owned),
         since: time(attr::PROVOST_SINCE),
         until: time(attr::PROVOST_UNTIL),
+        found_by: entry.and_then(|entry| entry.first(attr::DESCRIPTION)).map(str::to_owned),
         held_then,
         holders,
     }
@@ -158,6 +167,9 @@ fn destination(facts: &AddressFacts<'_>, now: Timestamp) -> MailDestination {
     match (kind.to_ascii_lowercase().as_str(), facts.entry, facts.owner) {
         (QUARANTINED, Some(entry), _) => {
             MailDestination::Quarantine { until: entry.first(attr::PROVOST_UNTIL).and_then(rfc3339) }
+        }
+        (_, Some(entry), _) if AddressEnd::of(entry, now).is_some() => {
+            MailDestination::Ended { at: entry.first(attr::PROVOST_UNTIL).and_then(rfc3339) }
         }
         ("role", Some(entry), None) => {
             MailDestination::Role { targets: entry.texts(attr::PROVOST_TARGET).map(str::to_owned).collect() }

@@ -112,6 +112,8 @@ pub struct ExplainedAddress {
     pub until: Option<String>,
     /// What gave the person the address, or made it what it is.
     pub origin: ExplainedOrigin,
+    /// The naming policy and the pattern that gave it, and what it collided with, when a document of the site gave it.
+    pub found_by: Option<String>,
 }
 
 /// Attributes of which [`ExplainedState`] and [`ExplainedAddress`] tell.
@@ -287,5 +289,6 @@ fn explained_address(
         since: first(attr::PROVOST_SINCE).as_deref().and_then(rfc3339),
         until: first(attr::PROVOST_UNTIL).as_deref().and_then(rfc3339),
         origin: origin.unwrap_or(ExplainedOrigin::Outside { after: None, before: None }),
+        found_by: first(attr::DESCRIPTION),
     })
 }

@@ -25,6 +25,7 @@ impl Words {
             let until = self.until(address.until.as_deref());
             lines.push(format!("{}{}{} ({kind}{until})", self.attribute("address"), self.colon(), address.address));
             lines.push(format!("    {}", self.origin_words(&address.origin)));
+            lines.extend(address.found_by.iter().map(|found| format!("    {found}")));
         }
         for value in &person.values {
             let shown = self.value(&value.attribute, &value.value);
@@ -110,6 +111,7 @@ impl Words {
             let since = since.map(|time| format!(" {} {}", self.say("since", "depuis le"), self.time(time)));
             lines.push(format!("    {kind}{}{}", since.unwrap_or_default(), self.until(address.until.as_deref())));
         }
+        lines.extend(address.found_by.iter().map(|found| format!("    {found}")));
         let then = address.held_then.and_then(|place| address.holders.get(place));
         let on = format!("{} {}", self.say("as of", "au"), self.time(&address.at));
         lines.push(match then {
@@ -169,6 +171,11 @@ impl Words {
             MailDestination::Quarantine { until } => {
                 let text = self.say("mail is refused: in quarantine", "le courrier est refusé : en quarantaine");
                 format!("{text}{}", self.until(until.as_deref()))
+            }
+            MailDestination::Ended { at } => {
+                let text = self
+                    .say("mail is refused: the address ended on", "le courrier est refusé : l’adresse a pris fin le");
+                format!("{text} {}", at.as_deref().map(|at| self.time(at)).unwrap_or_default())
             }
             MailDestination::Refused { name, reason, .. } => {
                 let text = self.say("mail is refused: the account of", "le courrier est refusé : le compte de");

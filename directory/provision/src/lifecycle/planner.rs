@@ -1,5 +1,6 @@
 //! The plan of a run of the lifecycle.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -54,6 +55,8 @@ pub(crate) struct LifecyclePlanner {
     changes: Vec<PersonChange>,
     /// People of whom a state was decided and who are in it.
     unchanged: usize,
+    /// The entries that the changes write, once [`LifecyclePlanner::writes`] was asked.
+    written: HashSet<Dn>,
     /// Closed accounts that their policy purges, each with the days until its mail is deleted.
     due: Vec<DuePurge>,
 }
@@ -72,7 +75,7 @@ impl LifecyclePlanner {
     /// A plan for `now`; days are those of `zone`.
     pub(crate) fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
         let rules = LifecycleRules { policies, zone, now };
-        Self { rules, changes: Vec::new(), unchanged: 0, due: Vec::new() }
+        Self { rules, changes: Vec::new(), unchanged: 0, written: HashSet::new(), due: Vec::new() }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
@@ -121,6 +124,21 @@ impl LifecyclePlanner {
     pub(crate) fn push(&mut self, change: PersonChange) {
         self.unchanged = self.unchanged.saturating_sub(1);
         self.changes.push(change);
+    }
+
+    /// Adds a change that concerns no person who was compared.
+    pub(crate) fn push_change(&mut self, change: PersonChange) {
+        self.written.extend(change.writes.iter().map(|write| write.dn.clone()));
+        self.changes.push(change);
+    }
+
+    /// Whether the plan writes an entry already.
+    pub(crate) fn writes(&mut self, dn: &Dn) -> bool {
+        if self.written.is_empty() {
+            let writes = self.changes.iter().flat_map(|change| &change.writes);
+            self.written = writes.map(|write| write.dn.clone()).collect();
+        }
+        self.written.contains(dn)
     }
 
     /// The plan of all changes so far.

@@ -19,7 +19,7 @@ pub(crate) struct Purge<'a> {
     /// The entries of the person's addresses.
     pub(crate) addresses: &'a [Entry],
     /// Days for which nobody else gets the addresses.
-    pub(crate) quarantine_days: u16,
+    pub(crate) quarantine_days: u32,
     /// Days until the nodes delete the mail.
     pub(crate) mail_days: u32,
     /// Why, for people.
@@ -44,7 +44,7 @@ impl Purge<'_> {
         ];
         let dn = tree::tombstones(suffix).child(attr::CN, account);
         let mut writes = vec![Write::new(dn, WriteKind::AddTombstone, tombstone)];
-        let quarantine_end = until(self.quarantine_days.into())?;
+        let quarantine_end = until(self.quarantine_days)?;
         for address in self.addresses {
             writes.push(if self.quarantine_days == 0 {
                 Write::new(address.dn.clone(), WriteKind::Delete { csn: csn(address) }, Vec::new())

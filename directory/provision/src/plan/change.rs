@@ -20,6 +20,8 @@ pub enum ChangeKind {
     State,
     /// The lifecycle purges the account: its addresses go into quarantine, its entry becomes a tombstone.
     Purge,
+    /// The lifecycle ends an address: it goes into quarantine, or becomes free.
+    Address,
     /// An undo: values that a batch changed get their former values back.
     Restore,
     /// An undo: a person whom a batch created is deleted.

@@ -132,6 +132,11 @@ impl<'a> BatchUndo<'a> {
             left.push(RecordError::error(change.line, "person", "undo.purge", words));
             return None;
         }
+        let freed = done.iter().filter(|(write, _)| matches!(write.action, WriteKind::Delete { .. }));
+        for address in freed.filter_map(|(write, _)| write.dn.rdn_value(attr::PROVOST_ADDRESS)) {
+            let words = format!("{address} was freed, and its entry is not put back; give it to its owner by hand");
+            left.push(RecordError::error(change.line, &address, "undo.freed", words));
+        }
         let is_creation = done.iter().any(|(write, _)| write.action == WriteKind::AddPerson);
         let mut stays = |name: &str, why: String| {
             left.push(RecordError::error(change.line, name, "undo.stays", format!("{}: {why}", change.what)));
@@ -284,7 +289,8 @@ fn has_password_of(receipt: &Receipt, entry: &Entry) -> bool {
 
 /// Whether the attribute says which addresses a person has.
 fn is_of_addresses(name: &AttributeDescription) -> bool {
-    [attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_ADDRESS_KIND].iter().any(|of_addresses| name.is(of_addresses))
+    const NAMES: [&str; 4] = [attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_UNTIL];
+    NAMES.iter().any(|of_addresses| name.is(of_addresses))
 }
 
 fn held_values(change: &AttributeChange, entry: &Entry) -> HeldValues {

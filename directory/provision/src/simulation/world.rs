@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use provost_credential::PasswordValues;
-use provost_entry::time::{format_generalized, parse_generalized};
+use provost_entry::time::format_generalized;
 use provost_entry::{Dn, Entry, ModOp, Modification};
 use provost_schema::{attr, class};
 
-use super::{description, simulated_uuid};
+use super::{SimulationSettings, description, simulated_uuid};
 use crate::attribute_change::AttributeChange;
-use crate::write::{LdapWrite, QUARANTINED, Write, WriteContext};
+use crate::lifecycle::{AddressEnd, EndedAddresses, owner_of, quarantine_days};
+use crate::write::{LdapWrite, Write, WriteContext};
 use crate::{DirectoryContent, tree};
 
 /// Entries by DN. Conditions of writes are not checked: nobody else writes.
@@ -70,14 +71,23 @@ impl World {
         content
     }
 
-    /// Frees the addresses whose quarantine has ended.
-    pub(super) fn end_quarantines(&mut self, at: Timestamp) {
-        self.entries.retain(|_, entry| {
-            let is_quarantined =
-                entry.first(attr::PROVOST_ADDRESS_KIND).is_some_and(|kind| kind.eq_ignore_ascii_case(QUARANTINED));
-            let until = entry.first(attr::PROVOST_UNTIL).and_then(parse_generalized);
-            !is_quarantined || until.is_none_or(|until| until > at)
-        });
+    /// Does what a run of the lifecycle does to addresses whose time or quarantine is over.
+    pub(super) fn end_addresses(&mut self, at: Timestamp, settings: &SimulationSettings) {
+        let ends = |entry: &&Entry| AddressEnd::of(entry, at).is_some();
+        let ended: Vec<Entry> = self.of_class(class::PROVOST_ADDRESS_ENTRY).filter(ends).cloned().collect();
+        for address in ended {
+            if AddressEnd::of(&address, at) == Some(AddressEnd::OfQuarantine) {
+                self.entries.remove(&address.dn);
+                continue;
+            }
+            let owner = owner_of(&address).and_then(|owner| self.entries.get(&owner));
+            let setting = settings.quarantine_days;
+            let days =
+                owner.map_or(setting.into(), |owner| quarantine_days(&settings.policies.lifecycle, owner, at, setting));
+            let ended = EndedAddresses { owner, addresses: &[address], quarantine_days: days };
+            let change = ended.change(at, &settings.policies.time_zone);
+            change.iter().flat_map(|change| &change.writes).for_each(|write| self.apply(write, at));
+        }
     }
 
     pub(super) fn apply(&mut self, write: &Write, at: Timestamp) {

@@ -42,6 +42,17 @@ impl Words {
         lines
     }
 
+    /// The end of addresses in French; `None` for other changes and in English, in which the plan has the words.
+    fn address_end(&self, change: &PersonChange) -> Option<String> {
+        if change.kind != ChangeKind::Address || self.language == super::Language::English {
+            return None;
+        }
+        let freed = change.what.strip_suffix(" is free").map(|name| format!("{name} est libre"));
+        freed.or_else(|| {
+            change.what.strip_suffix(" ends").map(|names| format!("{} prend fin", names.replacen(": ", " : ", 1)))
+        })
+    }
+
     /// How a new address was found.
     fn found(&self, write: &Write) -> Option<String> {
         let address = write.dn.rdn_value(attr::PROVOST_ADDRESS)?;
@@ -56,7 +67,7 @@ impl Words {
             "rename" => self.say("rename", "renommer"),
             "update" => self.say("update", "mettre à jour"),
             // An undo and what other modules plan describe themselves.
-            _ => return change.what.clone(),
+            _ => return self.address_end(change).unwrap_or_else(|| change.what.clone()),
         };
         if change.kind == ChangeKind::Create {
             return format!("{verb} {rest}");

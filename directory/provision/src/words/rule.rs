@@ -34,6 +34,10 @@ impl Words {
                 "a former primary address stays for the time that the policy states",
                 "une ancienne adresse principale reste le temps que fixe la politique",
             ),
+            ReasonRule::AddressEnded => self.say("the time of the address is over", "le temps de l’adresse est écoulé"),
+            ReasonRule::QuarantineEnded => {
+                self.say("the quarantine of the address is over", "la quarantaine de l’adresse est finie")
+            }
             ReasonRule::FurtherAddress => {
                 self.say("a further address that the policy gives", "une autre adresse que donne la politique")
             }
