@@ -2,6 +2,7 @@
 //!
 //! Nothing here links a room of the product: the tests use only the binary, its ports and its files.
 
+pub mod access;
 pub mod command;
 pub mod conversation;
 pub mod deadline;

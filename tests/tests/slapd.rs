@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use provost_tests::access::RestrictedPerson;
 use provost_tests::conversation::base64;
 use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
@@ -563,4 +564,25 @@ fn no_password_is_called_wrong_while_slapd_cannot_compare_it() {
     let is_compared = || Ok(logins(&site, "test.p01", "typed later")[0].1.starts_with(WRONG[0]).then_some(()));
     deadline::until(LIMIT, is_compared).unwrap();
     assert_logins(&site, "typed at last", WRONG, "attempts without slapd must not count");
+}
+
+/// A lock, a restriction or a forwarding that is written to slapd shows in less than a second, also on live sessions.
+#[test]
+fn each_change_of_what_a_person_may_do_shows_within_a_second() {
+    let sink = MailSink::start().unwrap();
+    let site = Site::start(&sink);
+    let (sample, ldap) = (SamplePerson::of(1), site.slapd.ldap());
+    site.provost(&["settings", "set", "password-scheme", "ssha"]).good().unwrap();
+    let file = people::write_first(site.folder.path(), 1).unwrap();
+    site.provost(&["import", file.to_str().unwrap()]).good().unwrap();
+    site.wait_for(&sample.mail(), "250", LIMIT);
+    let person = RestrictedPerson {
+        address: &|port| site.ports.address(port),
+        ldap: &ldap,
+        sink: &sink,
+        login: &sample.uid(),
+        password: &sample.password(),
+        mail: &sample.mail(),
+    };
+    person.each_change_shows_in_time().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
 }

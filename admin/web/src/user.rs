@@ -1,15 +1,16 @@
 //! Signed-in people whose role may view people.
 
+use jiff::Timestamp;
 use provost_provision::{Permission, Principal};
-use provost_view::{Person, PersonState};
+use provost_view::Person;
 
 use crate::session::{RequestSession, SessionKey};
 use crate::web::Web;
 
-/// The principal of a person; `None` when their state is not active.
+/// The principal of a person; `None` when they may not log in now.
 pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     let roles = person.roles.iter().map(AsRef::as_ref);
-    (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
+    person.may_log_in(Timestamp::now()).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
 }
 
 /// The View lacks the person of a session, but its absence from the directory is not certain (`View::is_certain`): the

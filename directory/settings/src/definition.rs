@@ -37,8 +37,6 @@ const LIFECYCLE_INTERVAL_MAX: u64 = 86_400;
 const QUARANTINE_DAYS_MAX: u64 = 3650;
 /// Longest name of a time zone, octets: twice the longest in the IANA database, `America/Argentina/ComodRivadavia`.
 const TIME_ZONE_OCTETS_MAX: usize = 64;
-/// Affiliations that a quota class may name.
-const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
 /// Password schemes by the name that a setting states.
 const SCHEMES: [(&str, Scheme); 3] =
     [("argon2", Scheme::Argon2), ("pbkdf2-sha256", Scheme::Pbkdf2Sha256), ("ssha", Scheme::Ssha)];
@@ -260,17 +258,18 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "quota-classes",
-        about: "storage of an account, by primary affiliation",
+        about: "storage of an account, by quota class or primary affiliation",
         unit: "octets",
-        rule: "student, faculty, staff, alum or other, a space and a quota as in default-quota; each class once",
+        rule: "a class (an affiliation, or 1 to 64 lower-case letters, digits and hyphens), a space and a quota as in default-quota; \
+               each class once",
         container: ou::POLICIES,
         example: "faculty 20000000000",
         read: |values, stated| {
             let mut classes = std::collections::BTreeMap::new();
             for text in stated {
-                let (affiliation, octets) = text.split_once(' ')?;
-                let affiliation = AFFILIATIONS.iter().find(|known| known.eq_ignore_ascii_case(affiliation))?;
-                if classes.insert((*affiliation).to_owned(), quota(octets.trim())?).is_some() {
+                let (class, octets) = text.split_once(' ')?;
+                let class = class.to_ascii_lowercase();
+                if !is_quota_class(&class) || classes.insert(class, quota(octets.trim())?).is_some() {
                     return None;
                 }
             }
@@ -429,6 +428,12 @@ fn seconds(text: &str, most: Duration) -> Option<Duration> {
     whole(text, 1, most.as_secs()).map(Duration::from_secs)
 }
 
+/// Whether the text names a quota class: provostQuotaClass has 64 characters.
+fn is_quota_class(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+}
+
 /// Parses a quota. The outer `None` is a broken rule, the inner one means unlimited.
 fn quota(text: &str) -> Option<Option<u64>> {
     if text.eq_ignore_ascii_case(NO_BOUND) {
@@ -575,7 +580,7 @@ mod tests {
             ("default-quota", "1125899906842625"),
             ("default-quota", "99999999999999999999999"),
             ("quota-classes", "faculty"),
-            ("quota-classes", "nobody 2000000"),
+            ("quota-classes", "no_class 2000000"),
             ("quota-classes", "faculty 1"),
             ("address-quarantine", "3651"),
             ("lifecycle-interval", "59"),

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
 use crate::snapshot::ViewRecord;
-use crate::{Person, PersonRef, PersonState, Snapshot, View};
+use crate::{Person, PersonRef, Snapshot, View};
 
 /// Maximum number of accounts, domains, groups and settings named in one change set; a larger set counts everything as
 /// changed.
@@ -237,13 +238,13 @@ impl AccountWatch {
         has_changed
     }
 
-    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at the
-    /// login. Marks the current state as seen; once true, stays true.
-    pub fn is_revoked(&mut self, view: &View) -> bool {
+    /// Whether the session must end: the person is gone, may no longer log in at `now`, or has other passwords than at
+    /// the login. Marks the current state as seen; once true, stays true.
+    pub fn is_revoked(&mut self, view: &View, now: Timestamp) -> bool {
         if !self.is_revoked && self.has_changed(view) {
-            let now = self.read_person(view);
-            let goes_on = |now: &Person| now.state == PersonState::Active && now.passwords == self.at_login.passwords;
-            self.is_revoked = !now.is_some_and(|now| goes_on(&now));
+            let held = self.read_person(view);
+            let goes_on = |held: &Person| held.may_log_in(now) && held.passwords == self.at_login.passwords;
+            self.is_revoked = !held.is_some_and(|held| goes_on(&held));
         }
         self.is_revoked
     }
@@ -313,6 +314,7 @@ mod tests {
 
     use super::*;
     use crate::AddressKind;
+    use crate::PersonState;
     use crate::testing::{address_entry, bare_person, domain, group, person, setting, uuid};
 
     #[test]
@@ -466,12 +468,15 @@ mod tests {
         ] {
             let view = View::fixed(vec![first.clone()]);
             let mut watch = view.watch(&view.snapshot().person(uuid(1)).unwrap());
-            assert!(!watch.is_revoked(&view));
+            assert!(!watch.is_revoked(&view, Timestamp::UNIX_EPOCH));
             let mut snapshot = (*view.snapshot()).clone();
             let record = crate::snapshot::PersonRecord { person: Arc::new(changed), local_addresses: Box::default() };
             snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
             view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
-            assert_eq!((watch.is_revoked(&view), watch.is_revoked(&view)), (ends, ends));
+            assert_eq!(
+                (watch.is_revoked(&view, Timestamp::UNIX_EPOCH), watch.is_revoked(&view, Timestamp::UNIX_EPOCH)),
+                (ends, ends)
+            );
         }
     }
 

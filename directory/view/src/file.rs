@@ -8,6 +8,7 @@
 //! later version is not used, so a node that goes back to an earlier program starts from the directory.
 
 mod layout3;
+mod layout4;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -21,7 +22,10 @@ use crate::cow_map::MapKey;
 use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
-const HEADER: &[u8; 16] = b"provost-view 04\n";
+const HEADER: &[u8; 16] = b"provost-view 05\n";
+/// Version 4, whose people lack restrictions, forwarding and quota class ([`layout4`]). Its cookie is dropped: only a
+/// full refresh brings them.
+const HEADER_4: &[u8; 16] = b"provost-view 04\n";
 /// Version 3, whose people lack the state of the password ([`layout3`]). Its cookie is dropped: only a full refresh
 /// brings that state.
 const HEADER_3: &[u8; 16] = b"provost-view 03\n";
@@ -111,6 +115,10 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     let (header, rest) = body.split_first_chunk()?;
     let read_record: LayoutReader = match header {
         HEADER => |rest| postcard::take_from_bytes(rest).ok(),
+        HEADER_4 => |rest| {
+            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout4::Record)>(rest).ok()?;
+            Some(((key, record.into()), rest))
+        },
         HEADER_1 | HEADER_2 | HEADER_3 => |rest| {
             let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout3::Record)>(rest).ok()?;
             Some(((key, record.into()), rest))
@@ -242,7 +250,7 @@ mod tests {
         assert_eq!((found.people(), found.domains()), (3, vec!["example.edu".into()]));
         let zoe = found.by_login("zoe.tremblay").unwrap();
         assert_eq!((&*zoe.display_name, zoe.affiliation), ("Zoé Tremblay", Affiliation::Student));
-        assert_eq!(found.quota(&zoe), Some(5_000_000_000), "the quota of her affiliation");
+        assert_eq!(found.quota(&zoe, at(1_780_000_000)), Some(5_000_000_000), "the quota of her affiliation");
         let vacation = zoe.vacation.as_ref().unwrap();
         assert_eq!(vacation.end, Some(at(1_798_757_999)), "the last second of 2026 in Paris");
         assert_eq!(vacation.text_fr.as_deref(), Some("De retour lundi."));
@@ -276,6 +284,17 @@ mod tests {
         assert_eq!(zoe.password_state, crate::PasswordState::default());
         assert_eq!(found.members(&found.group("staff").unwrap()).len(), 2);
         assert_eq!(found.settings().removal_guard, 5);
+    }
+
+    /// A file that a quickstart of version 4 wrote when it stopped, after it had imported two people.
+    #[test]
+    fn a_file_of_version_4_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v4.snapshot"));
+        let (found, cookie) = read(path, &Snapshot::default()).unwrap();
+        assert_eq!(cookie, None, "a full refresh must bring restrictions");
+        let zoe = found.by_login("zoe.tremblay").unwrap();
+        assert!(zoe.password_state.must_change && zoe.access == crate::Access::default());
+        assert!(found.by_address(&Address::parse("ida.roy@example.edu").unwrap()).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! An RFC 4533 consumer feeds an immutable, indexed snapshot that is replaced as a whole. An answer is one of: found,
 //! certainly absent, or unavailable. Unavailable is never reported as absent.
 
+mod access;
 mod change;
 mod claims;
 mod consumer;
@@ -25,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 
+pub use access::{Access, Forwarding, LockSpan, Receiving};
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::Group;
 pub use login::{Login, LoginAttempt, source_network};
@@ -231,7 +233,7 @@ impl View {
             return if health.complete() { RecipientStatus::NotLocal } else { RecipientStatus::Unavailable };
         }
         match snapshot.look_up(address) {
-            Lookup::Person(person, _) if person.state != PersonState::Closed => RecipientStatus::Person(person),
+            Lookup::Person(person, _) if person.receives() => RecipientStatus::Person(person),
             Lookup::Person(..) if certain => RecipientStatus::Closed,
             Lookup::Quarantined | Lookup::Absent if certain => RecipientStatus::Unknown,
             Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => RecipientStatus::Unavailable,

@@ -21,7 +21,7 @@ use self::failures::{NamedAccount, RecentRefusals, TooMany};
 use self::turns::{HashTurn, HashTurns, LaneFull, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::password_state::change_first;
-use crate::{PasswordSource, Person, PersonState, Snapshot};
+use crate::{PasswordSource, Person, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 use provost_client::{Directory, DirectoryError};
@@ -274,7 +274,7 @@ impl Verifier {
                     // The passwords were replaced during the check, so the right one may be an old one: verify against
                     // the new ones.
                     Some(now_held) if now_held.passwords != person.passwords => return None,
-                    Some(person) if person.state == PersonState::Active => {
+                    Some(person) if person.may_log_in(now) => {
                         self.failures.accepted(account, source, now);
                         let is_due = attempt.service != WEB
                             && !person.password_state.opens_mail(&present.settings().passwords, now);
@@ -497,6 +497,7 @@ async fn bind(directory: &Directory, dn: &Dn, password: &str) -> PasswordProof {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PersonState;
     use crate::testing::{bare_person, uuid};
     use crate::{PasswordState, View, snapshot::PersonRecord, snapshot::ViewRecord};
     use provost_client::{DirectoryConfig, ServerAddress, ServerRole};

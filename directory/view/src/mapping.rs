@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cow_map::MapKey;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
-use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
+use crate::{Access, AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
 /// Maximum number of `userPassword` values read: each may cost one hash at a login.
 const PASSWORDS_MAX: usize = 4;
@@ -91,6 +91,9 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
         vacation: vacation(entry).map(Box::new),
         roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
         password_state: crate::password_state::of_entry(entry),
+        access: Access::of_entry(entry),
+        quota_class: entry.first(attr::PROVOST_QUOTA_CLASS).map(|class| short(&class.to_ascii_lowercase())),
+        quota_until: entry.first(attr::PROVOST_QUOTA_UNTIL).and_then(time::parse_generalized),
     };
     Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
 }

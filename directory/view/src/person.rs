@@ -8,7 +8,7 @@ use provost_entry::Address;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::PasswordState;
+use crate::{Access, PasswordState};
 
 /// The eduPerson affiliations that Provost distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,13 @@ pub struct Person {
     pub roles: Vec<Box<str>>,
     /// Whether the password must be changed, and its age.
     pub password_state: PasswordState,
+    /// What state and locks forbid, and the forwarding.
+    pub access: Access,
+    /// The quota class that replaces the affiliation; `None` for the affiliation's.
+    pub quota_class: Option<Box<str>>,
+    /// Last second of the own quota and quota class; `None` when they have no end.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub quota_until: Option<Timestamp>,
 }
 
 /// A person, shared between the snapshots and sessions that refer to it.
@@ -132,6 +139,9 @@ impl fmt::Debug for Person {
             .field("vacation", &self.vacation)
             .field("roles", &self.roles)
             .field("password_state", &self.password_state)
+            .field("access", &self.access)
+            .field("quota_class", &self.quota_class)
+            .field("quota_until", &self.quota_until)
             .finish()
     }
 }

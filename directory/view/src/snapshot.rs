@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use provost_entry::{Address, Dn};
 use provost_settings::{Fallback, SharedSettings, StatedEntry};
 use serde::{Deserialize, Serialize};
@@ -159,10 +160,13 @@ impl Snapshot {
         self.settings.in_force()
     }
 
-    /// Returns the account's quota, octets: the person's own, else that of the affiliation, else the default; `None` is
-    /// unlimited.
-    pub fn quota(&self, person: &Person) -> Option<u64> {
-        self.settings().quota(person.quota_octets, person.affiliation.word())
+    /// Returns the account's quota at `now`, octets: the person's own, else that of their quota class, else that of the
+    /// affiliation, else the default; `None` is unlimited.
+    pub fn quota(&self, person: &Person, now: Timestamp) -> Option<u64> {
+        let is_own = person.quota_until.is_none_or(|until| now <= until);
+        let class = person.quota_class.as_deref().filter(|_| is_own);
+        let class = class.filter(|class| self.settings().quota_classes.contains_key(*class));
+        self.settings().quota(person.quota_octets.filter(|_| is_own), class.unwrap_or(person.affiliation.word()))
     }
 
     /// Returns the group of that name, ignoring case.

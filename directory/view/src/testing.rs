@@ -36,6 +36,9 @@ pub(crate) fn bare_person(n: u128, uid: &str) -> Person {
         vacation: None,
         roles: Vec::new(),
         password_state: crate::PasswordState::default(),
+        access: crate::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
 use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, VacationReply};
 use provost_store::{BatchId, Flags, MailboxName, NewMessage, Op, QueueId};
-use provost_view::{Person, View};
+use provost_view::{Person, Receiving, View};
 use uuid::Uuid;
 
 use crate::IncomingMessage;
@@ -58,6 +58,25 @@ impl Disposition {
     /// redirected.
     pub(crate) fn quarantine(junk: MailboxName) -> Self {
         Self { mailboxes: vec![junk], ..Self::default() }
+    }
+
+    /// Adds the forwarding that is on at `now` to what the rules have decided. `None` when the account only forwards and
+    /// no forwarding is on: the message has no place to go.
+    pub(crate) fn forwarded(mut self, person: &Person, now: Timestamp) -> Option<Self> {
+        let forwarding = person.forwarding(now);
+        let only_forwards = person.access.receiving == Receiving::ForwardOnly;
+        let Some(forwarding) = forwarding else { return (!only_forwards).then_some(self) };
+        if self.reject.is_none() {
+            let paths = forwarding.to.iter().map(Path::from);
+            let new: Vec<Path> = paths.filter(|path| !self.redirects.contains(path)).collect();
+            self.redirects.extend(new);
+        }
+        if only_forwards {
+            self.mailboxes.clear();
+        } else if !forwarding.keeps_copy {
+            self.mailboxes.retain(|mailbox| !mailbox.is_inbox());
+        }
+        Some(self)
     }
 
     /// RFC 5228 §2.10.6: an error in a script keeps the message.

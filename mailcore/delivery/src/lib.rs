@@ -93,10 +93,10 @@ impl Delivery {
                 let disposition = Disposition::quarantine(self.junk(&person).await);
                 self.carry_out(incoming, &person, disposition).await
             }
-            Ok(person) => {
-                let disposition = Disposition::of(&person, incoming, &self.view);
-                self.carry_out(incoming, &person, disposition).await
-            }
+            Ok(person) => match Disposition::of(&person, incoming, &self.view).forwarded(&person, incoming.now) {
+                Some(disposition) => self.carry_out(incoming, &person, disposition).await,
+                None => Delivered::Refused(RecipientRefusal::Closed),
+            },
             Err(delivered) => delivered,
         };
         metrics::counter!("provost_deliveries_total", "outcome" => delivered.as_label()).increment(1);
@@ -147,7 +147,9 @@ impl Delivery {
             let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
             ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));
         }
-        let require = self.view.snapshot().quota(person).map(BatchCondition::QuotaOctets).into_iter().collect();
+        // A message that only goes on takes no room.
+        let quota = self.view.snapshot().quota(person, now).filter(|_| !disposition.mailboxes.is_empty());
+        let require = quota.map(BatchCondition::QuotaOctets).into_iter().collect();
         let account = AccountId::new(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now, require, ops };
         match self.apply(batch, &body).await {

@@ -35,6 +35,9 @@ fn person(local: &str) -> Person {
         vacation: None,
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -52,7 +52,7 @@ impl CommandContext<'_> {
     pub(crate) fn quota(&self) -> Vec<BatchCondition> {
         let snapshot = self.config.view.snapshot();
         let person = snapshot.person(self.account.id.get());
-        let octets = person.map_or(snapshot.settings().default_quota, |person| snapshot.quota(&person));
+        let octets = person.map_or(snapshot.settings().default_quota, |person| snapshot.quota(&person, self.now));
         octets.map(BatchCondition::QuotaOctets).into_iter().collect()
     }
 

@@ -269,9 +269,9 @@ impl ImapSession {
     /// Ends the session when its person is no longer active or has other passwords than at login. Such a change wakes
     /// the session at once.
     fn end_if_revoked(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
-        let view = &self.connection.config.view;
+        let (view, now) = (&self.connection.config.view, (self.connection.clock)());
         let account = self.state.account_mut()?;
-        if !account.person.is_revoked(view) {
+        if !account.person.is_revoked(view, now) {
             return None;
         }
         tracing::info!(account = %account.name, "IMAP session ended: no longer active, or the password was changed");

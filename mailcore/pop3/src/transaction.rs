@@ -105,7 +105,7 @@ impl TransactionState {
 
     /// Whether the account was suspended or closed, or its password changed.
     pub(crate) fn is_revoked(&mut self, view: &View) -> bool {
-        self.watch.is_revoked(view)
+        self.watch.is_revoked(view, crate::clock::now())
     }
 
     /// Runs one command of TRANSACTION; QUIT closes the session.

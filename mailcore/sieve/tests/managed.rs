@@ -28,6 +28,9 @@ fn person(language: Option<&str>, vacation: Option<Vacation>) -> Person {
         vacation: vacation.map(Box::new),
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn password_due(text: &str) -> Reply {
 
 pub(crate) const TLS_FIRST: Reply = Reply::of(538, "5.7.11", "Encryption required for this mechanism");
 pub(crate) const BARE_LINE_END: Reply = Reply::of(550, "5.6.11", "Lines must end in CRLF, no bare CR or LF");
+pub(crate) const MAY_NOT_SEND: Reply = Reply::of(550, "5.7.1", "This account can no longer send mail");
 pub(crate) const QUARANTINED: Reply = Reply::of(550, "5.7.1", "Refused: quarantined mail is not sent to other sites");
 pub(crate) const TOO_LARGE: Reply = Reply::of(552, "5.3.4", "Message too large");
 pub(crate) const NOT_YOUR_ADDRESS: Reply = Reply::of(553, "5.7.1", "The sender is not one of your addresses");

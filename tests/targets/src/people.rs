@@ -24,6 +24,9 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
         vacation: vacation.map(Box::new),
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

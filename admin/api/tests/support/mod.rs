@@ -100,6 +100,9 @@ pub(crate) fn person(uid: &str, role: &str, state: PersonState) -> Person {
         vacation: None,
         roles: vec![role.into()],
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord};
-use crate::{Affiliation, Group, PasswordState, Person, PersonState, Vacation};
+use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
 
 /// As [`ViewRecord`], with the variants and fields of version 3 in their order.
 #[derive(Deserialize)]
 pub(super) enum Record {
-    Person(PersonRecord3),
+    Person(Box<PersonRecord3>),
     Address(Arc<AddressRecord>),
     Domain(Arc<str>),
     Group(Arc<Group>),
@@ -75,6 +75,9 @@ impl From<Person3> for Person {
             vacation: person.vacation,
             roles: person.roles,
             password_state: PasswordState::default(),
+            access: Access::default(),
+            quota_class: None,
+            quota_until: None,
         }
     }
 }

@@ -50,6 +50,9 @@ pub(super) fn person(state: PersonState) -> Person {
         vacation: None,
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
         vacation: None,
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use provost_message::{Arrival, Envelope, ReceivedField, Recipient, Rejected};
 use provost_net::{OutputBuffer, Step};
-use provost_view::PersonState;
 use uuid::Uuid;
 
 use super::error_budget::CountedEvent;
@@ -49,8 +48,9 @@ impl SmtpSession {
     fn renew_login(&mut self) {
         let Some(person) = &self.connection.person else { return };
         let found = self.config.view.snapshot().person(person.entry_uuid);
-        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
-        let found = found.filter(|found| !is_revoked && found.state == PersonState::Active);
+        let now = self.now();
+        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view, now));
+        let found = found.filter(|found| !is_revoked && found.may_log_in(now));
         // Messages in transfer share the facts of the connection, so `connection_mut` may have to copy them. Call it
         // only when the person's entry changed or the login ended.
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, person)) {

@@ -319,7 +319,8 @@ impl Session for SmtpSession {
     }
 
     async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
-        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
+        let now = self.now();
+        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view, now));
         if is_revoked {
             send_reply(reply::REVOKED, out);
             return Ok(Step::Close);

@@ -6,11 +6,14 @@ use provost_view::{AddressKind, Person};
 use super::{StageFinding, StageInput};
 use crate::reply;
 
-/// RFC 6409 §4.3: only logged-in people send. The session has looked up the person again for this command:
+/// RFC 6409 §4.3: only logged-in people send, unless the state of their account forbids it. The session has looked up the person again for this command:
 /// `person` is `None` when the account was closed after the login.
 pub(super) async fn login(arrival: &Arrival) -> Verdict {
-    let person = arrival.connection.as_ref().and_then(|connection| connection.person.as_ref());
-    if person.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
+    match arrival.connection.as_ref().and_then(|connection| connection.person.as_ref()) {
+        Some(person) if person.may_send() => Verdict::Accept,
+        Some(_) => Verdict::object("no_send", reply::MAY_NOT_SEND),
+        None => Verdict::object("no_login", reply::LOGIN_FIRST),
+    }
 }
 
 /// RFC 6409 §6.1: people send under their own addresses only. A match is an authentication result (RFC 8601 §2.7.4).

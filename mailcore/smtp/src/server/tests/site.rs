@@ -38,6 +38,9 @@ pub(super) fn person(local: &str) -> Person {
         vacation: None,
         roles: Vec::new(),
         password_state: provost_view::PasswordState::default(),
+        access: provost_view::Access::default(),
+        quota_class: None,
+        quota_until: None,
     }
 }
 

@@ -1,0 +1,84 @@
+//! The records of saved files of version 4, in which a person had no restrictions, forwarding and quota class.
+
+use std::sync::Arc;
+
+use provost_entry::Address;
+use provost_settings::StatedEntry;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord};
+use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
+
+/// As [`ViewRecord`], with the variants and fields of version 4 in their order.
+#[derive(Deserialize)]
+pub(super) enum Record {
+    Person(Box<PersonRecord4>),
+    Address(Arc<AddressRecord>),
+    Domain(Arc<str>),
+    Group(Arc<Group>),
+    Setting(Arc<StatedEntry>),
+    Container(Arc<str>),
+}
+
+#[derive(Deserialize)]
+pub(super) struct PersonRecord4 {
+    person: Person4,
+    local_addresses: Box<[Address]>,
+}
+
+#[derive(Deserialize)]
+struct Person4 {
+    entry_uuid: Uuid,
+    dn: Box<str>,
+    uid: Box<str>,
+    display_name: Box<str>,
+    primary: Address,
+    state: PersonState,
+    affiliation: Affiliation,
+    language: Option<Box<str>>,
+    passwords: Vec<Box<str>>,
+    quota_octets: Option<u64>,
+    vacation: Option<Box<Vacation>>,
+    roles: Vec<Box<str>>,
+    password_state: PasswordState,
+}
+
+impl From<Record> for ViewRecord {
+    fn from(record: Record) -> Self {
+        match record {
+            Record::Person(record) => {
+                let person = Arc::new(record.person.into());
+                Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
+            }
+            Record::Address(record) => Self::Address(record),
+            Record::Domain(domain) => Self::Domain(domain),
+            Record::Group(group) => Self::Group(group),
+            Record::Setting(stated) => Self::Setting(stated),
+            Record::Container(name) => Self::Container(name),
+        }
+    }
+}
+
+impl From<Person4> for Person {
+    fn from(person: Person4) -> Self {
+        Self {
+            entry_uuid: person.entry_uuid,
+            dn: person.dn,
+            uid: person.uid,
+            display_name: person.display_name,
+            primary: person.primary,
+            state: person.state,
+            affiliation: person.affiliation,
+            language: person.language,
+            passwords: person.passwords,
+            quota_octets: person.quota_octets,
+            vacation: person.vacation,
+            roles: person.roles,
+            password_state: person.password_state,
+            access: Access::default(),
+            quota_class: None,
+            quota_until: None,
+        }
+    }
+}

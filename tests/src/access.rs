@@ -1,0 +1,162 @@
+//! Changes of what a person may do, seen on sessions that are logged in, with the time that each takes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use crate::ldap::Ldap;
+use crate::{MailSink, Port, TextClient, deadline, mail};
+
+/// Time within which a change must show.
+const LIMIT: Duration = Duration::from_secs(1);
+/// Longest wait for what has no limit of its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A site with one person whose rights are changed.
+pub struct RestrictedPerson<'a> {
+    /// The address of each listener.
+    pub address: &'a dyn Fn(Port) -> SocketAddr,
+    /// The directory, with an identity that may write.
+    pub ldap: &'a Ldap,
+    /// Where mail to other sites goes.
+    pub sink: &'a MailSink,
+    /// Login name.
+    pub login: &'a str,
+    /// Password.
+    pub password: &'a str,
+    /// Primary address.
+    pub mail: &'a str,
+}
+
+impl RestrictedPerson<'_> {
+    /// Changes attributes of the person, each with its values; none removes the attribute.
+    fn set(&self, values: &[(&str, &[&str])]) -> anyhow::Result<()> {
+        let mut ldif = format!("dn: {}\nchangetype: modify\n", self.ldap.dn(&format!("(uid={})", self.login))?);
+        for (name, values) in values {
+            ldif.push_str(&format!("replace: {name}\n"));
+            values.iter().for_each(|value| ldif.push_str(&format!("{name}: {value}\n")));
+            ldif.push_str("-\n");
+        }
+        self.ldap.feed("ldapmodify", &ldif)?.good().map(drop)
+    }
+
+    fn imap(&self) -> anyhow::Result<TextClient> {
+        let mut client = TextClient::open((self.address)(Port::Imap))?;
+        client.until(&["* OK"])?;
+        client.ask(&format!("a LOGIN {} \"{}\"", self.login, self.password), &["a OK"])?;
+        Ok(client)
+    }
+
+    fn pop3(&self) -> anyhow::Result<TextClient> {
+        let mut client = TextClient::open((self.address)(Port::Pop3))?;
+        client.until(&["+OK"])?;
+        client.ask(&format!("USER {}", self.login), &["+OK"])?;
+        client.ask(&format!("PASS {}", self.password), &["+OK"])?;
+        Ok(client)
+    }
+
+    fn submission(&self) -> anyhow::Result<TextClient> {
+        let mut client = TextClient::open((self.address)(Port::Submission))?;
+        client.until(&["220 "])?;
+        client.ask("EHLO client.example.net", &["250 "])?;
+        let plain = crate::conversation::base64(format!("\0{}\0{}", self.login, self.password).as_bytes());
+        client.ask(&format!("AUTH PLAIN {plain}"), &["235"])?;
+        Ok(client)
+    }
+
+    fn wait_rcpt(&self, code: &str, since: Instant, what: &str) -> anyhow::Result<()> {
+        let answered = || {
+            let reply = mail::rcpt_reply((self.address)(Port::Mx), self.mail)?;
+            Ok(reply.starts_with(code).then_some(()))
+        };
+        deadline::until(PATIENCE, answered)?;
+        in_time(since, what)
+    }
+
+    /// All changes, one after the other; at the end the person may do everything again.
+    pub fn each_change_shows_in_time(&self) -> anyhow::Result<()> {
+        self.a_lock_ends_live_sessions()?;
+        self.a_live_session_may_no_longer_send()?;
+        self.mail_is_refused_or_only_forwarded()
+    }
+
+    fn a_lock_ends_live_sessions(&self) -> anyhow::Result<()> {
+        let (mut idle, mut waiting, mut pop3) = (self.imap()?, self.imap()?, self.pop3()?);
+        let mut submission = self.submission()?;
+        idle.ask("b SELECT INBOX", &["b OK"])?;
+        idle.ask("c IDLE", &["+ "])?;
+        self.set(&[("provostLock", &["abuse 20260101000000Z - cli:helen spam", "fees 20260101000000Z - sis unpaid"])])?;
+        let since = Instant::now();
+        idle.until(&["* BYE"])?;
+        waiting.until(&["* BYE"])?;
+        pop3.until(&["-ERR"])?;
+        submission.until(&["421"])?;
+        in_time(since, "a lock ended IMAP (IDLE and waiting), POP3 and submission")?;
+        ensure!(!self.logs_in()?, "a locked person logs in");
+        self.wait_rcpt("250", Instant::now(), "a locked person still receives")?;
+        // One lock of two is lifted, the other one ends by itself.
+        self.set(&[("provostLock", &["fees 20260101000000Z - sis unpaid"])])?;
+        ensure!(!self.logs_in()?, "one lock of two is lifted, and the person logs in");
+        self.set(&[("provostLock", &["fees 20260101000000Z 20260201000000Z sis unpaid"])])?;
+        let since = Instant::now();
+        deadline::until(PATIENCE, || Ok(self.logs_in()?.then_some(())))?;
+        in_time(since, "a lock that has ended allows login")?;
+        self.set(&[("provostLock", &[])])
+    }
+
+    fn logs_in(&self) -> anyhow::Result<bool> {
+        mail::logs_in_by_imap((self.address)(Port::Imap), self.login, self.password)
+    }
+
+    fn a_live_session_may_no_longer_send(&self) -> anyhow::Result<()> {
+        let mut submission = self.submission()?;
+        let from = format!("MAIL FROM:<{}>", self.mail);
+        submission.ask(&from, &["250"])?;
+        submission.ask("RSET", &["250"])?;
+        self.set(&[("provostRestriction", &["no-send"])])?;
+        let since = Instant::now();
+        let refused = || {
+            let reply = submission.ask(&from, &["250", "550"])?;
+            submission.ask("RSET", &["250"])?;
+            Ok(reply.last().is_some_and(|line| line.starts_with("550 5.7.1")).then_some(()))
+        };
+        deadline::until(PATIENCE, refused)?;
+        in_time(since, "a live submission session may no longer send")?;
+        ensure!(self.logs_in()?, "who may not send may still log in");
+        self.set(&[("provostRestriction", &[])])
+    }
+
+    fn mail_is_refused_or_only_forwarded(&self) -> anyhow::Result<()> {
+        self.set(&[("provostRestriction", &["no-receive"])])?;
+        self.wait_rcpt("550 5.2.1", Instant::now(), "mail is refused")?;
+        // An account that only forwards has nowhere to put a message while nothing says where to forward.
+        self.set(&[("provostRestriction", &["forward-only"])])?;
+        self.wait_rcpt("550 5.2.1", Instant::now(), "an account that forwards nowhere refuses mail")?;
+        let before = mail::inbox((self.address)(Port::Imap), self.login, self.password)?.len();
+        self.set(&[("mailForwardingAddress", &["away@example.net"])])?;
+        self.wait_rcpt("250", Instant::now(), "an account with a forwarding accepts mail")?;
+        self.receive("only forwarded")?;
+        self.sink.wait_for("away@example.net", PATIENCE)?;
+        let after = mail::inbox((self.address)(Port::Imap), self.login, self.password)?.len();
+        ensure!(before == after, "a copy of a message that is only forwarded came into the mailbox");
+        self.set(&[("provostRestriction", &[])])?;
+        deadline::until(PATIENCE, || {
+            self.receive("kept and forwarded")?;
+            Ok((mail::inbox((self.address)(Port::Imap), self.login, self.password)?.len() > before).then_some(()))
+        })?;
+        self.set(&[("mailForwardingAddress", &[])])
+    }
+
+    fn receive(&self, subject: &str) -> anyhow::Result<()> {
+        let text = format!("From: a@example.net\r\nSubject: {subject}\r\n\r\nx\r\n");
+        mail::send((self.address)(Port::Mx), None, "a@example.net", &[self.mail], &text)
+    }
+}
+
+fn in_time(since: Instant, what: &str) -> anyhow::Result<()> {
+    let passed = since.elapsed();
+    println!("{what}: {passed:?} after the directory's answer");
+    ensure!(passed < LIMIT, "{what}: only after {passed:?}");
+    Ok(())
+}
