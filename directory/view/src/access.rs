@@ -22,7 +22,7 @@ pub struct Access {
     /// `no-send`: no message by submission.
     pub no_send: bool,
     /// What happens to mail for the person.
-    pub receiving: Receiving,
+    pub receiving: MailIntake,
     /// Locks, each with its bounds. A lock that stands forbids login; mail is still received.
     pub locks: Box<[LockSpan]>,
     /// The forwarding; `None` without an address. Its dates may lie in the past.
@@ -31,7 +31,7 @@ pub struct Access {
 
 /// What happens to mail for a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Receiving {
+pub enum MailIntake {
     /// It is delivered to the mailbox.
     #[default]
     Mailbox,
@@ -93,9 +93,9 @@ impl Access {
         for word in entry.texts(attr::PROVOST_RESTRICTION).take(WORDS_MAX) {
             match word.to_ascii_lowercase().as_str() {
                 "no-send" => access.no_send = true,
-                "forward-only" if access.receiving == Receiving::Mailbox => access.receiving = Receiving::ForwardOnly,
+                "forward-only" if access.receiving == MailIntake::Mailbox => access.receiving = MailIntake::ForwardOnly,
                 "forward-only" => {}
-                "no-receive" => access.receiving = Receiving::Refuse,
+                "no-receive" => access.receiving = MailIntake::Refuse,
                 _ => access.no_login = true,
             }
         }
@@ -148,9 +148,9 @@ impl Person {
     /// state does not refuse mail, and one that only forwards has an address to forward to.
     pub fn receives(&self) -> bool {
         let has_place = match self.access.receiving {
-            Receiving::Mailbox => true,
-            Receiving::ForwardOnly => self.access.forwarding.is_some(),
-            Receiving::Refuse => false,
+            MailIntake::Mailbox => true,
+            MailIntake::ForwardOnly => self.access.forwarding.is_some(),
+            MailIntake::Refuse => false,
         };
         self.state != PersonState::Closed && has_place
     }

@@ -116,7 +116,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     let read_record: LayoutReader = match header {
         HEADER => |rest| postcard::take_from_bytes(rest).ok(),
         HEADER_4 => |rest| {
-            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout4::Record)>(rest).ok()?;
+            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout4::Record4)>(rest).ok()?;
             Some(((key, record.into()), rest))
         },
         HEADER_1 | HEADER_2 | HEADER_3 => |rest| {

@@ -26,7 +26,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 
-pub use access::{Access, Forwarding, LockSpan, Receiving};
+pub use access::{Access, Forwarding, LockSpan, MailIntake};
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::Group;
 pub use login::{Login, LoginAttempt, source_network};

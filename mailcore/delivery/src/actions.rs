@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
 use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, VacationReply};
 use provost_store::{BatchId, Flags, MailboxName, NewMessage, Op, QueueId};
-use provost_view::{Person, Receiving, View};
+use provost_view::{MailIntake, Person, View};
 use uuid::Uuid;
 
 use crate::IncomingMessage;
@@ -64,7 +64,7 @@ impl Disposition {
     /// no forwarding is on: the message has no place to go.
     pub(crate) fn forwarded(mut self, person: &Person, now: Timestamp) -> Option<Self> {
         let forwarding = person.forwarding(now);
-        let only_forwards = person.access.receiving == Receiving::ForwardOnly;
+        let only_forwards = person.access.receiving == MailIntake::ForwardOnly;
         let Some(forwarding) = forwarding else { return (!only_forwards).then_some(self) };
         if self.reject.is_none() {
             let paths = forwarding.to.iter().map(Path::from);

@@ -12,7 +12,7 @@ use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vaca
 
 /// As [`ViewRecord`], with the variants and fields of version 4 in their order.
 #[derive(Deserialize)]
-pub(super) enum Record {
+pub(super) enum Record4 {
     Person(Box<PersonRecord4>),
     Address(Arc<AddressRecord>),
     Domain(Arc<str>),
@@ -44,18 +44,18 @@ struct Person4 {
     password_state: PasswordState,
 }
 
-impl From<Record> for ViewRecord {
-    fn from(record: Record) -> Self {
+impl From<Record4> for ViewRecord {
+    fn from(record: Record4) -> Self {
         match record {
-            Record::Person(record) => {
+            Record4::Person(record) => {
                 let person = Arc::new(record.person.into());
                 Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
             }
-            Record::Address(record) => Self::Address(record),
-            Record::Domain(domain) => Self::Domain(domain),
-            Record::Group(group) => Self::Group(group),
-            Record::Setting(stated) => Self::Setting(stated),
-            Record::Container(name) => Self::Container(name),
+            Record4::Address(record) => Self::Address(record),
+            Record4::Domain(domain) => Self::Domain(domain),
+            Record4::Group(group) => Self::Group(group),
+            Record4::Setting(stated) => Self::Setting(stated),
+            Record4::Container(name) => Self::Container(name),
         }
     }
 }
