@@ -36,7 +36,7 @@ pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
 pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
-pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
+pub use snapshot::{AddressKind, OwnerSince, RecipientStatus, Snapshot};
 pub use status::ViewStatus;
 
 use std::net::IpAddr;
@@ -208,6 +208,23 @@ impl View {
         Self::unfollowed(shared)
     }
 
+    /// Makes a View as [`View::fixed`] does, with entries of addresses: each belongs to the person with that login since
+    /// a moment. For tests.
+    pub fn fixed_since(people: Vec<Person>, addresses: &[(&str, &str, Timestamp)]) -> Self {
+        let view = Self::fixed(people);
+        let mut snapshot = (*view.snapshot()).clone();
+        for (text, login, since) in addresses {
+            let (Ok(address), Some(owner)) = (Address::parse(text), snapshot.by_login(login)) else { continue };
+            let entry_uuid = Uuid::new_v5(&Uuid::NAMESPACE_URL, text.as_bytes());
+            let (kind, owner) = (AddressKind::Alias, snapshot::dn_key(&owner.dn));
+            let (since, until, targets) = (Some(*since), None, Box::default());
+            let record = snapshot::AddressRecord { entry_uuid, address, kind, owner, since, until, targets };
+            snapshot.insert(entry_uuid, ViewRecord::Address(Arc::new(record)));
+        }
+        view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
+        view
+    }
+
     /// Makes a View that follows no directory and has never been complete. For tests.
     pub fn never_complete() -> Self {
         Self::unfollowed(ViewState::new(Snapshot::new(Fallback::default()), None))
@@ -223,8 +240,13 @@ impl View {
         self.inner.shared.snapshot.load_full()
     }
 
-    /// Returns the recipient of mail for `address`.
+    /// Returns the recipient of mail for `address` now.
     pub fn recipient(&self, address: &Address) -> RecipientStatus {
+        self.recipient_at(address, Timestamp::now())
+    }
+
+    /// Returns the recipient of mail for `address` at `now`, which counts for addresses with an end.
+    pub fn recipient_at(&self, address: &Address, now: Timestamp) -> RecipientStatus {
         let health = &self.inner.shared.health;
         // Read before the snapshot: the snapshot loaded afterwards is then at least as new as this flag.
         let certain = health.certain();
@@ -232,7 +254,7 @@ impl View {
         if !snapshot.serves(address.domain()) {
             return if health.complete() { RecipientStatus::NotLocal } else { RecipientStatus::Unavailable };
         }
-        match snapshot.look_up(address) {
+        match snapshot.look_up(address, now) {
             Lookup::Person(person, _) if person.receives() => RecipientStatus::Person(person),
             Lookup::Person(..) if certain => RecipientStatus::Closed,
             Lookup::Quarantined | Lookup::Absent if certain => RecipientStatus::Unknown,

@@ -20,6 +20,8 @@ const PASSWORDS_MAX: usize = 4;
 const PASSWORD_OCTETS_MAX: usize = 1024;
 /// Maximum number of `provostRole` values read.
 const ROLES_MAX: usize = 16;
+/// Maximum number of targets of a role.
+const TARGETS_MAX: usize = 16;
 /// Maximum number of `mailLocalAddress` values read.
 const LOCAL_ADDRESSES_MAX: usize = 256;
 /// Longest uid, display name, vacation subject or role, characters; the rest is cut off.
@@ -172,7 +174,14 @@ fn address(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> 
         _ => return Err("an address entry of no known kind"),
     };
     let owner = entry.first(attr::PROVOST_OWNER).and_then(dn_key);
-    Ok(ViewRecord::Address(Arc::new(AddressRecord { entry_uuid, address, kind, owner })))
+    let time = |name| entry.first(name).and_then(time::parse_generalized);
+    let (since, until) = (time(attr::PROVOST_SINCE), time(attr::PROVOST_UNTIL));
+    let targets = entry.texts(attr::PROVOST_TARGET).take(TARGETS_MAX).filter_map(|text| Address::parse(text).ok());
+    let mut targets: Vec<Address> = targets.collect();
+    // LDAP keeps values in no order, and each node must choose the same target.
+    targets.sort_unstable();
+    let targets = targets.into();
+    Ok(ViewRecord::Address(Arc::new(AddressRecord { entry_uuid, address, kind, owner, since, until, targets })))
 }
 
 fn domain(entry: &Entry) -> Result<ViewRecord, &'static str> {

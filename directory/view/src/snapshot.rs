@@ -16,6 +16,9 @@ use crate::guard::{EntryCounts, EntryKind};
 use crate::setting::StatedSettings;
 use crate::{Group, Person};
 
+/// Login and local part of the postmaster (RFC 5321 §4.5.1).
+const POSTMASTER: &str = "postmaster";
+
 /// The kind of an address entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressKind {
@@ -56,6 +59,33 @@ pub(crate) struct AddressRecord {
     pub(crate) address: Address,
     pub(crate) kind: AddressKind,
     pub(crate) owner: Option<MapKey>,
+    /// When the present owner got the address; `None` when it is not recorded.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub(crate) since: Option<Timestamp>,
+    /// When the address ends for its owner; `None` for no end.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub(crate) until: Option<Timestamp>,
+    /// Where mail to the address of a role goes.
+    pub(crate) targets: Box<[Address]>,
+}
+
+impl AddressRecord {
+    /// Whether the address receives nothing at `now`, although its entry is there.
+    fn has_ended(&self, now: Timestamp) -> bool {
+        let may_end = matches!(self.kind, AddressKind::Alias | AddressKind::Retained);
+        self.kind == AddressKind::Quarantined || may_end && self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// Whether a mailbox has had one owner since a moment (RFC 7293).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerSince {
+    /// It has had its owner since then, or is the address of a role, which is a function and not a person.
+    Same,
+    /// It came to its owner later.
+    Changed,
+    /// When it came to its owner is not recorded.
+    NotRecorded,
 }
 
 /// The record that one directory entry becomes.
@@ -206,18 +236,21 @@ impl Snapshot {
     /// Returns the owner of an address, and its kind; `None` when the address is quarantined or absent, or its owner is
     /// not in the snapshot.
     pub fn by_address(&self, address: &Address) -> Option<(Arc<Person>, AddressKind)> {
-        match self.look_up(address) {
+        // The time is read here and not passed in: an address that has ended is nobody's for every caller.
+        match self.look_up(address, Timestamp::now()) {
             Lookup::Person(person, kind) => Some((person, kind)),
             Lookup::Orphan | Lookup::Quarantined | Lookup::Absent => None,
         }
     }
 
-    /// Returns all addresses that reach one person with their kinds, the primary one first; none in quarantine.
+    /// Returns all addresses that reach one person with their kinds, the primary one first; none that has ended or is in
+    /// quarantine.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
         let Some(ViewRecord::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
-        let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
-        all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
+        let now = Timestamp::now();
+        let owned = owned.iter().flat_map(|list| list.iter()).filter(|record| !record.has_ended(now));
+        let mut all: Vec<_> = owned.map(|record| (record.address.clone(), record.kind)).collect();
         let of_person = [&record.person.primary].into_iter().chain(&record.local_addresses);
         let without_entry = of_person.filter(|address| self.addresses.holder(&address_key(address)).is_none());
         all.extend(without_entry.map(|address| (address.clone(), kind_without_entry(&record.person, address))));
@@ -240,8 +273,35 @@ impl Snapshot {
         self.domains.contains_key(domain)
     }
 
-    /// Resolves `address`: by its address entry, else by a person's `mail` or `mailLocalAddress`.
-    pub(crate) fn look_up(&self, address: &Address) -> Lookup {
+    /// Whether the owner of `address` at `now` has had it since `moment`; `None` when the address reaches nobody.
+    pub fn owner_since(&self, address: &Address, moment: Timestamp, now: Timestamp) -> Option<OwnerSince> {
+        let Lookup::Person(_, kind) = self.look_up(address, now) else { return None };
+        let record = self.addresses.holder(&address_key(address)).and_then(|entry| self.address_by_key(entry));
+        Some(match record.map(|record| record.since) {
+            Some(_) if kind == AddressKind::Role => OwnerSince::Same,
+            Some(Some(since)) if since <= moment => OwnerSince::Same,
+            Some(Some(_)) => OwnerSince::Changed,
+            Some(None) | None => OwnerSince::NotRecorded,
+        })
+    }
+
+    /// The person who gets the mail of a role: the first target that can take it, else the person whose login is
+    /// `postmaster` (RFC 5321 §4.5.1). A target that is a role itself is not followed.
+    fn person_of_role(&self, record: &AddressRecord, now: Timestamp) -> Option<Arc<Person>> {
+        let of_target = |address: &Address| match self.addresses.holder(&address_key(address)) {
+            Some(entry) if self.address_by_key(entry).is_some_and(|target| target.kind == AddressKind::Role) => None,
+            _ => match self.look_up(address, now) {
+                Lookup::Person(person, _) => Some(person),
+                _ => None,
+            },
+        };
+        let takes_mail = |person: &Arc<Person>| person.receives();
+        let postmaster = || self.logins.holder(&login_key(POSTMASTER)).and_then(|key| self.person_by_key(key));
+        record.targets.iter().filter_map(of_target).find(takes_mail).or_else(postmaster)
+    }
+
+    /// Resolves `address` at `now`: by its address entry, else by a person's `mail` or `mailLocalAddress`.
+    pub(crate) fn look_up(&self, address: &Address, now: Timestamp) -> Lookup {
         let key = address_key(address);
         let Some(record) = self.addresses.holder(&key).and_then(|entry| self.address_by_key(entry)) else {
             let owner = self.person_addresses.holder(&key).and_then(|owner| self.person_by_key(owner));
@@ -250,8 +310,12 @@ impl Snapshot {
                 Lookup::Person(person, kind)
             });
         };
-        if record.kind == AddressKind::Quarantined {
+        if record.has_ended(now) {
             return Lookup::Quarantined;
+        }
+        if record.kind == AddressKind::Role && record.owner.is_none() {
+            let person = self.person_of_role(record, now);
+            return person.map_or(Lookup::Orphan, |person| Lookup::Person(person, AddressKind::Role));
         }
         let owner = record.owner.and_then(|owner| self.names.holder(&owner)).and_then(|key| self.person_by_key(key));
         owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
@@ -508,7 +572,8 @@ mod tests {
     use super::*;
     use provost_settings::ValueOrigin;
 
-    use crate::testing::{address_entry, container, domain, group, person, person_dn, setting, uuid};
+    use crate::PersonState;
+    use crate::testing::{address_entry, bare_person, container, domain, group, person, person_dn, setting, uuid};
 
     fn filled() -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -523,7 +588,7 @@ mod tests {
     }
 
     fn resolved(snapshot: &Snapshot, address: &str) -> &'static str {
-        match snapshot.look_up(&Address::parse(address).unwrap()) {
+        match snapshot.look_up(&Address::parse(address).unwrap(), Timestamp::UNIX_EPOCH) {
             Lookup::Person(person, _) if person.entry_uuid == uuid(1) => "zoe",
             Lookup::Person(..) => "another",
             Lookup::Orphan => "orphan",
@@ -631,6 +696,66 @@ mod tests {
         snapshot.insert(uuid(1), person(1, "zoe.tremblay"));
         snapshot.remove(uuid(32));
         assert_eq!(resolved(&snapshot, "z@example.edu"), "absent");
+    }
+
+    #[test]
+    fn an_address_reaches_its_owner_until_its_end() {
+        let mut snapshot = filled();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let dated = |n, address: &str, kind, since, until| {
+            let ViewRecord::Address(record) = address_entry(n, address, kind, Some(1)) else { panic!("no address") };
+            ViewRecord::Address(Arc::new(AddressRecord { since, until, ..(*record).clone() }))
+        };
+        let alias = dated(41, "dean@example.edu", AddressKind::Alias, Some(at(100)), Some(at(200)));
+        snapshot.insert(uuid(41), alias);
+        snapshot.insert(uuid(42), dated(42, "zoe@example.edu", AddressKind::Alias, None, None));
+        let address = |text: &str| Address::parse(text).unwrap();
+        for (second, reaches) in [(150, true), (199, true), (200, false), (201, false)] {
+            let found = snapshot.look_up(&address("dean@example.edu"), at(second));
+            assert_eq!(matches!(found, Lookup::Person(..)), reaches, "{second}");
+            assert!(reaches || matches!(found, Lookup::Quarantined));
+        }
+        // RFC 7293: the sender asks whether the owner has been the same since a moment.
+        for (text, moment, now, expect) in [
+            ("dean@example.edu", 100, 150, Some(OwnerSince::Same)),
+            ("dean@example.edu", 99, 150, Some(OwnerSince::Changed)),
+            ("dean@example.edu", 150, 250, None),
+            ("zoe@example.edu", 99, 150, Some(OwnerSince::NotRecorded)),
+            ("nobody@example.edu", 99, 150, None),
+        ] {
+            assert_eq!(snapshot.owner_since(&address(text), at(moment), at(now)), expect, "{text} {moment} {now}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_role_reaches_a_person() {
+        let mut snapshot = filled();
+        let role = |n, address: &str, targets: &[&str]| {
+            let ViewRecord::Address(record) = address_entry(n, address, AddressKind::Role, None) else {
+                panic!("no address")
+            };
+            let targets = targets.iter().map(|target| Address::parse(target).unwrap()).collect();
+            ViewRecord::Address(Arc::new(AddressRecord { targets, ..(*record).clone() }))
+        };
+        let reached = |snapshot: &Snapshot, address: &str| match snapshot
+            .look_up(&Address::parse(address).unwrap(), Timestamp::UNIX_EPOCH)
+        {
+            Lookup::Person(person, AddressKind::Role) => person.uid.to_string(),
+            Lookup::Orphan => "nobody".to_owned(),
+            _ => panic!("{address}"),
+        };
+        snapshot.insert(uuid(51), role(51, "abuse@example.edu", &["gone@example.edu", "zoe.tremblay@example.edu"]));
+        snapshot.insert(uuid(52), role(52, "security@example.edu", &["abuse@example.edu"]));
+        assert_eq!(reached(&snapshot, "abuse@example.edu"), "zoe.tremblay");
+        // A role does not lead to another role, so there is no loop.
+        assert_eq!(reached(&snapshot, "security@example.edu"), "nobody");
+        snapshot.insert(uuid(53), person(53, "postmaster"));
+        assert_eq!(reached(&snapshot, "security@example.edu"), "postmaster");
+        let mut closed = bare_person(1, "zoe.tremblay");
+        closed.state = PersonState::Closed;
+        let record = PersonRecord { person: Arc::new(closed), local_addresses: Box::default() };
+        snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
+        assert_eq!(reached(&snapshot, "abuse@example.edu"), "postmaster");
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Op
         address: Address::parse(address).unwrap(),
         kind,
         owner,
+        since: None,
+        until: None,
+        targets: Box::default(),
     }))
 }
 

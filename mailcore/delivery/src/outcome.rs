@@ -26,6 +26,10 @@ pub enum RecipientRefusal {
     Full,
     /// 554 5.4.6: this host has delivered the message to this address too often already.
     Loop,
+    /// 550 5.7.17: the mailbox came to its present owner after the moment that the sender states (RFC 7293).
+    OwnerChanged,
+    /// 550 5.7.19: when the mailbox came to its present owner is not recorded (RFC 7293).
+    OwnerNotRecorded,
     /// 550 5.7.1: the recipient's rule rejects the message with this text (RFC 5429).
     Rejected(String),
     /// 554 5.3.0: the message exceeds a bound of the store.
@@ -52,6 +56,8 @@ impl RecipientRefusal {
             Self::Closed => (550, "5.2.1", "Account closed, takes no mail".into()),
             Self::Full => (552, "5.2.2", "Mailbox full".into()),
             Self::Loop => (554, "5.4.6", "Mail loop: delivered to this address several times before".into()),
+            Self::OwnerChanged => (550, "5.7.17", "Mailbox owner has changed".into()),
+            Self::OwnerNotRecorded => (550, "5.7.19", "Since when this mailbox has its owner is not known".into()),
             Self::Rejected(text) => (550, "5.7.1", text.clone()),
             Self::Store(text) => (554, "5.3.0", text.clone()),
         }

@@ -48,6 +48,7 @@ mod tokens;
 mod transfer;
 mod transfer_encode;
 mod transfer_stream;
+mod valid_since;
 mod verdict;
 
 pub use address_list::{LISTED_MAX, ListedAddress, ListedMailbox, address_list, mailboxes};
@@ -75,4 +76,5 @@ pub use search_text::{field_text, header_text, search_form};
 pub use subaddress::{split_detail, without_detail};
 pub use thread::ThreadKeys;
 pub use transfer::decode_transfer;
+pub use valid_since::{parse_valid_since, valid_since_fields};
 pub use verdict::{MarkEffect, Rejected, SmtpReply, StageMark, Verdict};

@@ -1,8 +1,11 @@
 //! Parses commands from octets to values (RFC 5321 §4.1.1, §4.1.2).
 
 use bytes::{Buf, BytesMut};
+use jiff::Timestamp;
 use provost_credential::PLAIN_BASE64_OCTETS_MAX;
-use provost_message::{EnvelopeId, HelloVerb, Notify, OriginalRecipient, Path, Recipient, ReturnContent};
+use provost_message::{
+    EnvelopeId, HelloVerb, Notify, OriginalRecipient, Path, Recipient, ReturnContent, parse_valid_since,
+};
 
 use crate::reply::{self, Reply};
 
@@ -29,8 +32,8 @@ pub(crate) enum Command {
         /// RET (RFC 3461 §4.3).
         ret: Option<ReturnContent>,
     },
-    /// RCPT TO.
-    Rcpt(Recipient),
+    /// RCPT TO, with the moment of its RRVS parameter (RFC 7293 §3.1).
+    Rcpt(Recipient, Option<Timestamp>),
     Data,
     Rset,
     Noop,
@@ -226,16 +229,17 @@ fn rcpt(rest: &str) -> Result<Command, Reply> {
     let rest = strip_keyword(rest, "TO:").ok_or(reply::BAD_ARGUMENT)?;
     let (path, parameters) = split_path(rest).ok_or(reply::BAD_RECIPIENT)?;
     let path = Path::parse(path).map_err(|_| reply::BAD_RECIPIENT)?;
-    let mut recipient = Recipient::from(path);
+    let (mut recipient, mut valid_since) = (Recipient::from(path), None);
     for parameter in parameters.split_ascii_whitespace() {
         let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match keyword.to_ascii_uppercase().as_str() {
             "NOTIFY" => once(&mut recipient.notify, Notify::parse(value))?,
             "ORCPT" => once(&mut recipient.original, OriginalRecipient::parse(value))?,
+            "RRVS" => once(&mut valid_since, parse_valid_since(value).ok_or(()))?,
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
-    Ok(Command::Rcpt(recipient))
+    Ok(Command::Rcpt(recipient, valid_since))
 }
 
 /// AUTH (RFC 4954 §4). A lone `=` is an empty initial response.
@@ -320,10 +324,10 @@ mod tests {
             ("MAIL FROM:<> BODY=7BIT AUTH=<>", mail_command(None, None, false)),
             ("MAIL FROM:<> SIZE=99999999999999999999", mail_command(None, Some(u64::MAX), false)),
             ("MAIL FROM:<\"a> b\"@c.example>", mail_command(Some("\"a> b\"@c.example"), None, false)),
-            ("RCPT TO:<a@b.example>", Command::Rcpt(recipient("a@b.example"))),
-            ("RCPT TO:<Postmaster>", Command::Rcpt(recipient("Postmaster"))),
-            ("RCPT TO:<@x.example,@y.example:a@b.example>", Command::Rcpt(recipient("a@b.example"))),
-            ("RCPT TO:<\"a\\\"> b\"@b.example>", Command::Rcpt(recipient("\"a\\\"> b\"@b.example"))),
+            ("RCPT TO:<a@b.example>", Command::Rcpt(recipient("a@b.example"), None)),
+            ("RCPT TO:<Postmaster>", Command::Rcpt(recipient("Postmaster"), None)),
+            ("RCPT TO:<@x.example,@y.example:a@b.example>", Command::Rcpt(recipient("a@b.example"), None)),
+            ("RCPT TO:<\"a\\\"> b\"@b.example>", Command::Rcpt(recipient("\"a\\\"> b\"@b.example"), None)),
             ("DATA", Command::Data),
             ("data ", Command::Data),
             ("RSET", Command::Rset),
@@ -348,7 +352,7 @@ mod tests {
         assert_eq!(Command::parse("MAIL FROM:<> ret=full envid=Qq+2B1"), Ok(expect));
         let (notify, original) =
             (Notify::parse("SUCCESS,DELAY").ok(), OriginalRecipient::parse("rfc822;A@b.example").ok());
-        let expect = Command::Rcpt(Recipient { notify, original, ..recipient("a@b.example") });
+        let expect = Command::Rcpt(Recipient { notify, original, ..recipient("a@b.example") }, None);
         assert_eq!(Command::parse("RCPT TO:<a@b.example> Notify=success,delay orcpt=rfc822;A@b.example"), Ok(expect));
     }
 
@@ -391,6 +395,9 @@ mod tests {
             ("RCPT TO:<a b@c.example>", reply::BAD_RECIPIENT),
             ("RCPT TO:<@x.example>", reply::BAD_RECIPIENT),
             ("RCPT TO:<a@b.example> XYZZY=1", reply::UNKNOWN_PARAMETER),
+            ("RCPT TO:<a@b.example> RRVS=2014-04-03", reply::BAD_ARGUMENT),
+            ("RCPT TO:<a@b.example> RRVS=", reply::BAD_ARGUMENT),
+            ("RCPT TO:<a@b.example> RRVS=2014-04-03T23:01:00Z;X", reply::BAD_ARGUMENT),
             ("RCPT TO:<a@b.example> NOTIFY=", reply::BAD_ARGUMENT),
             ("RCPT TO:<a@b.example> NOTIFY=NEVER,DELAY", reply::BAD_ARGUMENT),
             ("RCPT TO:<a@b.example> NOTIFY=NEVER NOTIFY=NEVER", reply::BAD_ARGUMENT),

@@ -68,7 +68,7 @@ pub fn command(line: &[u8]) {
     match command {
         Ok(Command::Hello(_, name)) => assert!(name.bytes().all(|octet| octet.is_ascii_graphic()), "{name:?}"),
         Ok(Command::Mail { reverse_path: Some(path), .. }) => path_comes_back(&path),
-        Ok(Command::Rcpt(recipient)) => path_comes_back(&recipient.path),
+        Ok(Command::Rcpt(recipient, _)) => path_comes_back(&recipient.path),
         _ => {}
     }
 }

@@ -7,14 +7,15 @@ use provost_settings::StatedEntry;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord};
+use super::layout4::AddressRecord4;
+use crate::snapshot::{PersonRecord, ViewRecord};
 use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
 
 /// As [`ViewRecord`], with the variants and fields of version 3 in their order.
 #[derive(Deserialize)]
 pub(super) enum Record {
     Person(Box<PersonRecord3>),
-    Address(Arc<AddressRecord>),
+    Address(AddressRecord4),
     Domain(Arc<str>),
     Group(Arc<Group>),
     Setting(Arc<StatedEntry>),
@@ -50,7 +51,7 @@ impl From<Record> for ViewRecord {
                 let person = Arc::new(record.person.into());
                 Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
             }
-            Record::Address(record) => Self::Address(record),
+            Record::Address(record) => Self::Address(Arc::new(record.into())),
             Record::Domain(domain) => Self::Domain(domain),
             Record::Group(group) => Self::Group(group),
             Record::Setting(stated) => Self::Setting(stated),

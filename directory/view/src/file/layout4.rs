@@ -1,4 +1,5 @@
-//! The records of saved files of version 4, in which a person had no restrictions, forwarding and quota class.
+//! The records of saved files of version 4, in which a person had no restrictions, forwarding and quota class,
+//! and an address no dates and no targets.
 
 use std::sync::Arc;
 
@@ -7,18 +8,34 @@ use provost_settings::StatedEntry;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::cow_map::MapKey;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord};
-use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
+use crate::{Access, AddressKind, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
 
 /// As [`ViewRecord`], with the variants and fields of version 4 in their order.
 #[derive(Deserialize)]
 pub(super) enum Record4 {
     Person(Box<PersonRecord4>),
-    Address(Arc<AddressRecord>),
+    Address(AddressRecord4),
     Domain(Arc<str>),
     Group(Arc<Group>),
     Setting(Arc<StatedEntry>),
     Container(Arc<str>),
+}
+
+#[derive(Deserialize)]
+pub(super) struct AddressRecord4 {
+    entry_uuid: Uuid,
+    address: Address,
+    kind: AddressKind,
+    owner: Option<MapKey>,
+}
+
+impl From<AddressRecord4> for AddressRecord {
+    fn from(record: AddressRecord4) -> Self {
+        let AddressRecord4 { entry_uuid, address, kind, owner } = record;
+        Self { entry_uuid, address, kind, owner, since: None, until: None, targets: Box::default() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,7 +68,7 @@ impl From<Record4> for ViewRecord {
                 let person = Arc::new(record.person.into());
                 Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
             }
-            Record4::Address(record) => Self::Address(record),
+            Record4::Address(record) => Self::Address(Arc::new(record.into())),
             Record4::Domain(domain) => Self::Domain(domain),
             Record4::Group(group) => Self::Group(group),
             Record4::Setting(stated) => Self::Setting(stated),

@@ -16,6 +16,7 @@ use super::error_budget::ErrorBudget;
 use super::route::DeliveryRoute;
 use super::stages::{judge, message_of};
 use super::transaction::MailTransaction;
+use super::valid_since::refusal_by_header;
 use crate::data::DataFault;
 use crate::reply::{self, Reply};
 
@@ -225,9 +226,11 @@ impl SmtpSession {
     ) -> Vec<(&'t Recipient, Delivered)> {
         let at_once = (DELIVERY_OCTETS_AT_ONCE / message.len().max(1)).clamp(1, DELIVERIES_AT_ONCE);
         let mut deliveries = Vec::new();
-        for (recipient, route) in transaction.recipients() {
+        for ((recipient, route), has_valid_since) in transaction.recipients().zip(&transaction.has_valid_since) {
             if let DeliveryRoute::Local(address) = route {
-                deliveries.push(self.deliver_one(transaction, recipient, address, message, now));
+                let asked = (!has_valid_since).then_some(address);
+                let refusal = asked.and_then(|address| refusal_by_header(&self.config.view, address, message, now));
+                deliveries.push(self.deliver_one(transaction, recipient, (address, refusal), message, now));
             }
         }
         futures_util::stream::iter(deliveries).buffered(at_once).collect().await
@@ -237,10 +240,13 @@ impl SmtpSession {
         &self,
         transaction: &MailTransaction,
         recipient: &'t Recipient,
-        address: &Address,
+        (address, refusal): (&Address, Option<RecipientRefusal>),
         message: &Bytes,
         now: Timestamp,
     ) -> (&'t Recipient, Delivered) {
+        if let Some(refusal) = refusal {
+            return (recipient, Delivered::Refused(refusal));
+        }
         let arrival = &transaction.arrival;
         let id = batch_id(arrival.trace_id.as_uuid(), &recipient.path);
         let incoming = IncomingMessage { id, arrival, recipient, address, message, now };

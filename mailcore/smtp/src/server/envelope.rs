@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use provost_message::{Arrival, Envelope, ReceivedField, Recipient, Rejected};
 use provost_net::{OutputBuffer, Step};
 use uuid::Uuid;
@@ -65,13 +66,23 @@ impl SmtpSession {
         if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }
     }
 
-    pub(super) async fn rcpt(&mut self, recipient: Recipient, out: &mut OutputBuffer<'_>) -> Step {
+    /// RCPT. `valid_since` is its RRVS parameter (RFC 7293).
+    pub(super) async fn rcpt(
+        &mut self,
+        recipient: Recipient,
+        valid_since: Option<Timestamp>,
+        out: &mut OutputBuffer<'_>,
+    ) -> Step {
+        if valid_since.is_some() && !self.takes_valid_since() {
+            return self.refuse(reply::UNKNOWN_PARAMETER, out);
+        }
+        let now = self.now();
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
         let octets = recipient_octets(&recipient);
         let route = if transaction.make_room(octets) {
-            DeliveryRoute::of(&recipient.path, &self.config)
+            DeliveryRoute::of(&recipient.path, &self.config).if_valid_since(valid_since, &self.config, now)
         } else {
             DeliveryRoute::NoMemory
         };
@@ -80,7 +91,7 @@ impl SmtpSession {
         let input = StageInput { config: &self.config, subject };
         match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
-                transaction.accept(route, octets);
+                transaction.accept(route, valid_since.is_some(), octets);
                 self.error_budget.give_back_command();
                 send_reply(reply::RECIPIENT_OK, out)
             }

@@ -12,6 +12,7 @@ mod error_budget;
 mod route;
 mod stages;
 mod transaction;
+mod valid_since;
 
 #[cfg(test)]
 mod tests;
@@ -162,7 +163,7 @@ impl SmtpSession {
                 let envelope = Envelope { reverse_path, recipients: Vec::new(), eight_bit, envelope_id, ret };
                 self.mail(envelope, size, out).await
             }
-            Command::Rcpt(recipient) => self.rcpt(recipient, out).await,
+            Command::Rcpt(recipient, valid_since) => self.rcpt(recipient, valid_since, out).await,
             Command::Data => self.data(out),
             Command::Rset => self.reset(out),
             Command::Noop => send_reply(reply::OK, out),
@@ -210,11 +211,20 @@ impl SmtpSession {
         if self.can_start_tls() {
             out.put("250-STARTTLS\r\n");
         }
+        // A submission may go on to another site, and the queue does not carry the parameter.
+        if self.takes_valid_since() {
+            out.put("250-RRVS\r\n");
+        }
         if self.can_authenticate() {
             out.put("250-AUTH PLAIN LOGIN\r\n");
         }
         out.put("250 ENHANCEDSTATUSCODES\r\n");
         Step::Continue
+    }
+
+    /// Whether RCPT takes the RRVS parameter (RFC 7293): where all recipients are of this site.
+    fn takes_valid_since(&self) -> bool {
+        self.connection.service != Service::Submission
     }
 
     /// The maximum that EHLO announces with SIZE (RFC 1870), in octets.

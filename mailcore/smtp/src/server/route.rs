@@ -1,9 +1,11 @@
 //! The route of a message to a recipient, by the present state of the directory.
 
+use jiff::Timestamp;
 use provost_delivery::{Delivered, RecipientRefusal};
 use provost_message::{Address, Path};
 
 use super::config::SmtpConfig;
+use super::valid_since::refusal_since;
 
 /// The route of a message to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,17 @@ impl DeliveryRoute {
             }
             Err(Delivered::Refused(refusal)) => Self::Refused(refusal),
             Err(Delivered::Unavailable(_)) => Self::Unavailable,
+        }
+    }
+}
+
+impl DeliveryRoute {
+    /// The same route, unless the mailbox has had its owner for less long than the sender asks (RFC 7293).
+    pub(super) fn if_valid_since(self, moment: Option<Timestamp>, config: &SmtpConfig, now: Timestamp) -> Self {
+        let (Self::Local(address), Some(moment)) = (&self, moment) else { return self };
+        match refusal_since(&config.view, address, moment, now) {
+            Some(refusal) if address.local() != "postmaster" => Self::Refused(refusal),
+            _ => self,
         }
     }
 }

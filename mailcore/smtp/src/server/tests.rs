@@ -8,5 +8,6 @@ mod commands;
 mod limits;
 mod site;
 mod stages;
+mod valid_since;
 
 pub(super) use stages::ScriptedStage;

@@ -29,6 +29,8 @@ pub(super) struct MailTransaction {
     pub(super) arrival: Arrival,
     /// The route to each recipient of the envelope, in the same order.
     pub(super) routes: Vec<DeliveryRoute>,
+    /// Whether RCPT stated the moment since which each recipient must have had the mailbox, in the same order.
+    pub(super) has_valid_since: Vec<bool>,
     /// Octets of the accepted recipients.
     recipient_octets: u64,
     /// Counts these octets beyond [`RECIPIENTS_FREE`].
@@ -58,7 +60,13 @@ impl ReceivingData {
 impl MailTransaction {
     /// A transaction without recipients. The recipients added later are counted in `memory`.
     pub(super) fn new(arrival: Arrival, memory: &MemoryBudget) -> Self {
-        Self { arrival, routes: Vec::new(), recipient_octets: 0, memory: memory.recipients() }
+        Self {
+            arrival,
+            routes: Vec::new(),
+            has_valid_since: Vec::new(),
+            recipient_octets: 0,
+            memory: memory.recipients(),
+        }
     }
 
     /// Takes the memory for one more recipient; `octets` is its [`recipient_octets`]. `false` when memory is short.
@@ -71,9 +79,10 @@ impl MailTransaction {
     }
 
     /// Keeps the last recipient of the envelope, for whom [`Self::make_room`] took the memory.
-    pub(super) fn accept(&mut self, route: DeliveryRoute, octets: u64) {
+    pub(super) fn accept(&mut self, route: DeliveryRoute, has_valid_since: bool, octets: u64) {
         self.recipient_octets += octets;
         self.routes.push(route);
+        self.has_valid_since.push(has_valid_since);
     }
 
     /// Removes the last recipient, who was not accepted, and gives the memory back.

@@ -43,6 +43,7 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
             let label = match refusal {
                 RecipientRefusal::NoSuchUser => "unknown",
                 RecipientRefusal::Closed => "closed",
+                RecipientRefusal::OwnerChanged | RecipientRefusal::OwnerNotRecorded => "owner",
                 _ => "refused",
             };
             Verdict::object(label, refused(refusal))

@@ -32,7 +32,7 @@ async fn each_service_sends_its_220() {
 async fn ehlo_lists_the_extensions() {
     run(
         Service::Mx,
-        "# RFC 5321 §4.1.1.1, RFC 1870, 2034, 2920, 3207, 3461, 6152. No AUTH on MX.
+        "# RFC 5321 §4.1.1.1, RFC 1870, 2034, 2920, 3207, 3461, 6152, 7293. No AUTH on MX.
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
@@ -40,6 +40,7 @@ async fn ehlo_lists_the_extensions() {
         S: 250-8BITMIME
         S: 250-DSN
         S: 250-STARTTLS
+        S: 250-RRVS
         S: 250 ENHANCEDSTATUSCODES
         C: HELO client.example
         S: 250 mx.example.edu",
@@ -73,6 +74,7 @@ async fn refuses_commands_out_of_order() {
         S: 250-8BITMIME
         S: 250-DSN
         S: 250-STARTTLS
+        S: 250-RRVS
         S: 250 ENHANCED
         C: RCPT TO:<zoe@example.edu>
         S: 503 5.5.1
@@ -108,7 +110,7 @@ async fn each_service_has_its_hello() {
     run(Service::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
     run(
         Service::Lmtp,
-        "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250-START\nS: 250 ENH",
+        "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250-START\nS: 250-RRVS\nS: 250 ENH",
     )
     .await;
 }
@@ -170,7 +172,7 @@ async fn accepts_and_refuses_recipients() {
         S: 550 5.1.1
         C: RCPT TO:<zoe>
         S: 501 5.1.3
-        C: RCPT TO:<zoe@example.edu> RRVS=2014-04-03
+        C: RCPT TO:<zoe@example.edu> MT-PRIORITY=3
         S: 555 5.5.4
         C: RCPT TO:<Zoe@EXAMPLE.edu>
         S: 250 2.1.5
@@ -264,7 +266,9 @@ async fn starts_tls() {
     assert_eq!(conversation.ended.take(), Some(Step::StartTls));
     conversation.session.on_tls();
     conversation.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
-    conversation.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
+    conversation
+        .run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250-RRVS\nS: 250 ENH")
+        .await;
     let mut without = site.connect_from(Service::Mx, "127.0.0.1:1", Transport::Plain, false);
     without.run("C: STARTTLS\nS: 502 5.5.1").await;
 }
@@ -312,7 +316,7 @@ proptest! {
             (replies, site.inbox("zoe").await)
         });
         let codes: Vec<&str> = replies.lines().map(|line| &line[..3]).collect();
-        prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 250 550 250 354 250 250 500 221");
+        prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 250 250 550 250 354 250 250 500 221");
         prop_assert_eq!(bodies.len(), 1);
         prop_assert!(bodies[0].ends_with("Subject: x\r\n\r\n.\r\nx\r\n"));
     }
