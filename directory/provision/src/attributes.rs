@@ -133,6 +133,12 @@ impl<'a> WantedAttributes<'a> {
             let after = match (&wanted.want, held_value) {
                 (RecordAttribute::Any, _) | (RecordAttribute::None, None) => continue,
                 (RecordAttribute::Value(value), Some(held_value)) if *value == held_value => continue,
+                // Equal by the attribute's own rule (caseIgnoreIA5Match).
+                (RecordAttribute::Value(value), Some(held_value))
+                    if name == attr::PROVOST_PRIVATE_MAIL && value.eq_ignore_ascii_case(held_value) =>
+                {
+                    continue;
+                }
                 (RecordAttribute::Value(value), _) => vec![value.to_string()],
                 (RecordAttribute::None, Some(_)) => Vec::new(),
             };

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::Date;
+
 use crate::column::Column;
 use crate::field::{ReadRow, read_row};
 use crate::number::person_key;
@@ -86,6 +88,15 @@ impl CollectedRows {
             problem.column == Column::PersonId.name() && problem.rule.as_str().starts_with("number.")
         };
         self.damaged_numbers += usize::from(problems.iter().any(is_number));
+    }
+
+    /// Leaves out birth dates after `today`, with a warning.
+    pub(crate) fn leave_out_births_after(&mut self, today: Date) {
+        for record in self.records.iter_mut().filter(|record| record.birth_date.is_some_and(|born| born > today)) {
+            record.birth_date = None;
+            let line = record.line;
+            self.warnings.push(RecordError::of(Severity::Warning, line, Column::BirthDate, rule::FUTURE_BIRTH));
+        }
     }
 
     /// Adds a problem to the report.

@@ -17,7 +17,7 @@ pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, F
     if is_utf16 && encoding != Encoding::Utf16 {
         return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8, or state --encoding utf-16"));
     }
-    if let Some(at) = bytes.iter().position(|b| *b == 0).filter(|_| !is_utf16) {
+    if let Some(at) = bytes.iter().position(|b| *b == 0).filter(|_| !is_utf16 && !has_few_nuls(bytes)) {
         return Err(refuse(bytes, at, "a NUL octet: this is not a text file"));
     }
     if bytes.starts_with(UTF8_BOM) && encoding != Encoding::Utf8 {
@@ -34,6 +34,14 @@ pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, F
         return Ok(Cow::Owned(text.replace('\r', "\n")));
     }
     Ok(text)
+}
+
+/// Whether the NUL octets of a file are damage of some cells, which are reported one by one: none in the first line,
+/// and few. UTF-16 without a mark and other files that are no text have more.
+fn has_few_nuls(bytes: &[u8]) -> bool {
+    const NULS_MAX: usize = 100;
+    let first_line = bytes.split(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
+    !first_line.contains(&0) && bytes.iter().filter(|b| **b == 0).count() <= NULS_MAX
 }
 
 /// Encodes text as [`decode`] read it, with the byte order mark that `like` begins with.

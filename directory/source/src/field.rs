@@ -1,7 +1,7 @@
 //! Converts the cells of one row to a [`SourceRecord`] by the rule of each column.
 
 use icu_properties::CodePointMapData;
-use icu_properties::props::GeneralCategory;
+use icu_properties::props::{GeneralCategory, Script};
 use jiff::civil::Date;
 use provost_credential::Secret;
 use provost_entry::Address;
@@ -65,7 +65,7 @@ pub(crate) fn read_row(profile: &SourceProfile, row: &RawRow<'_>) -> ReadRow {
     let birth_date = fields.optional(Column::BirthDate, |field| date(dates, field));
     let private_email = fields.optional(Column::PrivateEmail, outside_address);
     let affiliation = fields.required(Column::Affiliation, |field| affiliation(profile, field));
-    let program = fields.optional(Column::Program, boxed_text);
+    let program = fields.optional(Column::Program, program);
     let mut start_date = fields.optional(Column::StartDate, |field| date(dates, field));
     let mut end_date = fields.optional(Column::EndDate, |field| date(dates, field));
     if fields.is_reversed(start_date, end_date, Column::EndDate) {
@@ -143,7 +143,11 @@ fn read_more(fields: &mut RowFields<'_>, dates: DateFormat, number: Option<&str>
 impl SourceProfile {
     /// Form of the dates of this source's files.
     fn dates(&self) -> DateFormat {
-        let usual = if self.format == FileFormat::Ldif { DateFormat::Basic } else { DateFormat::Iso };
+        let usual = if matches!(self.format, FileFormat::Ldif | FileFormat::Ldap) {
+            DateFormat::Basic
+        } else {
+            DateFormat::Iso
+        };
         self.date_format.unwrap_or(usual)
     }
 }
@@ -340,15 +344,55 @@ fn name(field: &str) -> Result<Box<str>, Broken> {
     let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
     if QUOTES.into_iter().any(is_quoted) {
         Err(rule::QUOTED_NAME.into())
-    } else if field.starts_with(['#', '=']) {
+    } else if is_formula(field) {
         Err(rule::SPREADSHEET_NAME.into())
     } else if field.chars().all(is_combining_mark) {
         Err(rule::MARKS_ONLY.into())
     } else if has_entity(field) {
         Err(rule::ENTITY.into())
     } else {
-        boxed_text(field)
+        let name = boxed_text(field)?;
+        if name.chars().any(is_symbol) {
+            Err(rule::SYMBOL.into())
+        } else if has_mixed_scripts(&name) {
+            Err(rule::MIXED_SCRIPTS.into())
+        } else {
+            Ok(name)
+        }
     }
+}
+
+/// Whether a spreadsheet would compute the field, or has left an error value in it.
+fn is_formula(field: &str) -> bool {
+    let is_signed_number =
+        field.strip_prefix(['+', '-']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    is_signed_number || field.starts_with(['#', '=', '@', '+'])
+}
+
+/// Whether a character is none of a name: a symbol such as an emoji, or a mark of markup and programs. Some names have
+/// `@`, `/`, `(` and `&`.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '<' | '>' | '=' | '{' | '}' | '[' | ']' | '|' | '\\' | ';' | '*')
+        || CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherSymbol
+}
+
+/// Whether a word has letters of Latin, Greek and Cyrillic: one that looks like another was typed in its place.
+fn has_mixed_scripts(field: &str) -> bool {
+    if field.is_ascii() {
+        return false;
+    }
+    let scripts = CodePointMapData::<Script>::new();
+    field.split(|c: char| !c.is_alphabetic()).any(|word| {
+        let mut found = word.chars().map(|c| scripts.get(c));
+        let is_alphabet = |script: &Script| matches!(*script, Script::Latin | Script::Greek | Script::Cyrillic);
+        let first = found.find(is_alphabet);
+        found.filter(is_alphabet).any(|script| Some(script) != first)
+    })
+}
+
+/// A programme; a formula of a spreadsheet is refused, because the programme is written to other spreadsheets.
+fn program(field: &str) -> Result<Box<str>, Broken> {
+    if field.starts_with(['=', '@']) { Err(rule::FORMULA.into()) } else { boxed_text(field) }
 }
 
 /// Whether a character is shown only on another one, as U+0301 is.
@@ -372,7 +416,7 @@ fn is_unknown(c: char) -> bool {
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// Normalises a name or a programme: NFC, single spaces between words, no needless joiners. The directory also ignores
+/// Normalises a name or a programme: NFC, single spaces between words, no needless joiners or soft hyphens. The directory also ignores
 /// additional blanks when it compares values (RFC 4518 §2.6.1).
 pub fn text(field: &str) -> Result<String, &'static str> {
     normalised(field).map_err(|rule| rule.words)
@@ -391,7 +435,8 @@ fn normalised(field: &str) -> Result<String, Rule> {
     if has_invisible(&text) {
         return Err(rule::INVISIBLE);
     }
-    undamaged(text)
+    // The soft hyphen shows nothing: names with and without it are the same.
+    Ok(undamaged(text)?.replace('\u{AD}', ""))
 }
 
 /// Refuses a text that an earlier conversion damaged.

@@ -111,6 +111,8 @@ pub struct ReadOptions {
     pub coverage: Option<Coverage>,
     /// Number of rows that the file must have.
     pub rows: Option<usize>,
+    /// The present day: a birth date after it is wrong. `None` does not look at that.
+    pub today: Option<jiff::civil::Date>,
     /// Numbers of people whom the caller knows to be others than those whom they resemble.
     pub distinct: Vec<String>,
 }
@@ -150,6 +152,9 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
     let ReadFile { mut rows, columns, is_partial, enrolments } = read;
     if rows.read == 0 && enrolments.is_empty() {
         return Err(FileError::Empty);
+    }
+    if let Some(today) = options.today {
+        rows.leave_out_births_after(today);
     }
     rows.finish(profile)?;
     let unreadable = rows.rejected_rows.iter().filter(|row| row.person_id.is_none()).count();

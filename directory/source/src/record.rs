@@ -252,10 +252,10 @@ impl fmt::Display for RecordError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     /// The file has no data row.
-    #[error("the file is empty: it has no row of data")]
+    #[error("the file is empty: it has no row of data [file.empty]")]
     Empty,
     /// The header lacks columns, repeats one, or is not a header.
-    #[error("line {line}: {rule}")]
+    #[error("line {line}: {rule} [file.header]")]
     Header {
         /// Line of the header, from one: a line `sep=;` or blank lines may precede it.
         line: u64,
@@ -263,16 +263,18 @@ pub enum FileError {
         rule: String,
     },
     /// A quoted field reaches the end of the file: every row after the mark may be part of that field.
-    #[error("line {0}: a quotation mark opens here and never closes: it is one too many, or the file is truncated")]
+    #[error(
+        "line {0}: a quotation mark opens here and never closes: it is one too many, or the file is truncated [file.quote]"
+    )]
     Unclosed(u64),
     /// The last row is cut: fields are missing or the last one is wrong, and there is no final line end.
-    #[error("line {0}: the file looks truncated: its last line is incomplete")]
+    #[error("line {0}: the file looks truncated: its last line is incomplete [file.truncated]")]
     Truncated(u64),
     /// The trailer or the stated number of rows does not fit the file.
-    #[error("the file looks truncated: {0}")]
+    #[error("the file looks truncated: {0} [file.row-count]")]
     RowCount(String),
     /// The file is not text in the stated encoding.
-    #[error("line {line}: {rule}{}", shown(samples))]
+    #[error("line {line}: {rule} [file.encoding]{}", shown(samples))]
     Encoding {
         /// Line of the first octet that shows this, from one.
         line: u64,
@@ -282,7 +284,7 @@ pub enum FileError {
         samples: Vec<String>,
     },
     /// So many cells are damaged that the whole file is in doubt.
-    #[error("{rows} of {of} rows have {what}: the whole file is refused{}", shown(samples))]
+    #[error("{rows} of {of} rows have {what}: the whole file is refused [file.damaged]{}", shown(samples))]
     Damaged {
         /// Number of damaged rows.
         rows: usize,
@@ -294,16 +296,16 @@ pub enum FileError {
         samples: Vec<String>,
     },
     /// The file is not of the format that the profile states, or its archive cannot be read.
-    #[error("{0}")]
+    #[error("{0} [file.format]")]
     Format(String),
     /// More problems than a report can hold: probably the wrong file or profile.
-    #[error("more than {0} problems: is this the right file, and the right source?")]
+    #[error("more than {0} problems: is this the right file, and the right source? [file.problems]")]
     TooManyProblems(usize),
     /// The file is larger than `FILE_MIB_MAX`.
-    #[error("the file is larger than {0} MiB")]
+    #[error("the file is larger than {0} MiB [file.too-large]")]
     TooLarge(u64),
     /// The file has more than `ROWS_MAX` rows.
-    #[error("the file has more than {0} rows")]
+    #[error("the file has more than {0} rows [file.too-many-rows]")]
     TooManyRows(usize),
 }
 

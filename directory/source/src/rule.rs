@@ -75,12 +75,19 @@ pub(crate) const UNASSIGNED: Rule =
     Rule::new("text.unassigned", "a character that is unassigned or private in Unicode: type the field anew");
 pub(crate) const MOJIBAKE: Rule =
     Rule::new("text.mojibake", "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é') by an earlier conversion");
+pub(crate) const FORMULA: Rule = Rule::new("text.formula", "a formula of a spreadsheet (like =A1)");
 pub(crate) const LONG_VACATION: Rule = Rule::new("text.too-long", "longer than 10000 characters");
 
 /// Rules of names alone; the ids begin with `name.`.
 pub(crate) const QUOTED_NAME: Rule = Rule::new("name.quoted", "quotation marks around the name");
 pub(crate) const SPREADSHEET_NAME: Rule =
     Rule::new("name.spreadsheet", "an error value or a formula of a spreadsheet (like #NAME?)");
+pub(crate) const SYMBOL: Rule =
+    Rule::new("name.symbol", "a symbol that is no part of a name (an emoji, or one of < > = { } [ ] | \\ ; *)");
+pub(crate) const MIXED_SCRIPTS: Rule = Rule::new(
+    "name.mixed-scripts",
+    "letters of two alphabets in one word: one of them only looks like the right one; type the field anew",
+);
 pub(crate) const MARKS_ONLY: Rule = Rule::new("name.marks", "only combining marks: the letters of the name were lost");
 pub(crate) const ENTITY: Rule =
     Rule::new("name.entity", "an HTML entity (like &eacute;): the name was damaged before this import");
@@ -88,6 +95,7 @@ pub(crate) const ENTITY: Rule =
 /// Dates, words and addresses.
 pub(crate) const NOT_A_DATE: &str = "date.format";
 pub(crate) const EARLY_DATE: Rule = Rule::new("date.early", "a year before 1900");
+pub(crate) const FUTURE_BIRTH: Rule = Rule::new("date.future", "a birth date in the future");
 pub(crate) const END_BEFORE_START: Rule = Rule::new("date.order", "the end is before the start");
 pub(crate) const AFFILIATION: Rule = Rule::new("affiliation.unknown", "not one of student, faculty, staff, alum");
 pub(crate) const NOT_AN_ADDRESS: Rule = Rule::new("mail.format", "not a mail address (local@domain)");

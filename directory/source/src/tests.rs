@@ -117,7 +117,7 @@ fn a_file_with_a_general_fault_is_refused_whole() {
         (format!("{HEADER}{GOOD}2,\"Ann,Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
         (format!("{HEADER}2,\"a\nb\",\"Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
         (format!("{full}2").into_bytes(), FileError::Truncated(3)),
-        (full.replace('é', "\0").into_bytes(), encoding(2, "a NUL octet: this is not a text file")),
+        (full.replace('é', &"\0".repeat(101)).into_bytes(), encoding(2, "a NUL octet: this is not a text file")),
         (
             encoding_rs::WINDOWS_1252.encode(&full).0.into_owned(),
             FileError::Encoding { line: 2, rule: not_utf8.to_owned(), samples: sample },
@@ -204,10 +204,18 @@ fn a_wrong_row_is_left_out_with_its_column_and_rule() {
             "text after the closing quotation mark (within quotes, \" is written \"\")",
         ),
         (
-            "1,\"Ann \\\"A\\\" B\",b,,,student,,,,".to_owned(),
+            "1,\"Ann \"A\" B\",b,,,student,,,,".to_owned(),
             "given_name",
             "text after the closing quotation mark (within quotes, \" is written \"\")",
         ),
+        ("1,Zed😀,b,,,student,,,,".to_owned(), "given_name", rule::SYMBOL.words),
+        ("1,a,<b>Roy</b>,,,student,,,,".to_owned(), "family_name", rule::SYMBOL.words),
+        ("1,O\\'Neil,b,,,student,,,,".to_owned(), "given_name", rule::SYMBOL.words),
+        // The second letter is Cyrillic.
+        ("1,Z\u{43e}é,b,,,student,,,,".to_owned(), "given_name", rule::MIXED_SCRIPTS.words),
+        ("1,@SUM(1),b,,,student,,,,".to_owned(), "given_name", rule::SPREADSHEET_NAME.words),
+        ("1,-2+3,b,,,student,,,,".to_owned(), "given_name", rule::SPREADSHEET_NAME.words),
+        ("1,A\0nn,b,,,student,,,,".to_owned(), "given_name", rule::CONTROL.words),
         ("1,a,b,,,,,,,".to_owned(), "affiliation", "must not be empty"),
         ("1,a,b,,,visitor,,,,".to_owned(), "affiliation", "not one of student, faculty, staff, alum"),
         ("1,a,b,,,student".to_owned(), "program", "number of fields: 6 in the row, 10 in the header"),
@@ -622,4 +630,29 @@ fn numbers_that_compare_as_equal_contradict_each_other() {
         let on = |line| format!("this number is also on line {line}, and the rows differ");
         assert_eq!(rules, [on(3), on(2)], "{one} {other}");
     }
+}
+
+/// A field that is damaged or impossible is left out of a row that is otherwise used.
+#[test]
+fn births_in_the_future_and_formulas_are_left_out() {
+    let today = Some(jiff::civil::date(2026, 11, 28));
+    let rows = "1,Ann,Roy,2026-11-29,,staff,=1+1,,,\n2,Bo,Li,2026-11-28,,staff,Arts = Lettres,,,\n";
+    let text = [HEADER, rows].concat();
+    let options = ReadOptions { today, ..ReadOptions::default() };
+    let source = read_file(&SourceProfile::built_in("registrar"), text.as_bytes(), &options).unwrap();
+    let rules: Vec<_> = source.warnings.iter().map(|problem| (problem.line, problem.rule.as_str())).collect();
+    assert_eq!(rules, [(2, "text.formula"), (2, "date.future")]);
+    let [ann, bo] = source.records.as_slice() else { panic!("{source:?}") };
+    assert!(ann.birth_date.is_none() && ann.program.is_none() && bo.birth_date.is_some() && bo.program.is_some());
+}
+
+/// Names of every kind stay as they are, but for what is not seen.
+#[test]
+fn unusual_names_are_accepted() {
+    for name in ["Ali @ Abu", "Nur a/p Raj", "Ann (née Roy)", "O´Neil", "Tom & Jo", "-", "Mª José", "Ελένη"] {
+        let source = with_rows(&format!("1,{name},Roy,,,staff,,,,\n"));
+        assert_eq!(source.records.first().map(|record| &*record.given_name), Some(name), "{source:?}");
+    }
+    let source = with_rows("1,Soft\u{ad}hyphen,Roy,,,staff,,,,\n");
+    assert_eq!(&*source.records[0].given_name, "Softhyphen");
 }

@@ -107,6 +107,7 @@ impl FileArguments {
                 (false, false) => None,
             },
             rows: self.rows,
+            today: Some(jiff::tz::TimeZone::system().to_datetime(jiff::Timestamp::now()).date()),
             distinct: self.new_person.clone(),
         }
     }

@@ -81,6 +81,9 @@ impl Desk {
         options: ImportOptions,
     ) -> Result<PlannedImport, ImportError> {
         let settings = self.settings.get();
+        let mut options = options;
+        let today = settings.time_zone.to_datetime(jiff::Timestamp::now()).date();
+        options.read.today.get_or_insert(today);
         let name = options.source.as_deref().unwrap_or(&settings.source);
         let profile = read_source_profile(&self.directory, name).await?;
         let mut source = tokio::task::spawn_blocking(move || read_file(&profile, file.as_ref(), &options.read));

@@ -76,6 +76,7 @@ impl<'a> Planner<'a> {
             (SourceIdState::Nobody, None) => self.create(wanted).map(Some),
             (SourceIdState::Nobody, Some(person)) => {
                 self.check_not_reassigned(wanted, person, Column::FormerPersonId)?;
+                self.check_not_swapped(wanted, person)?;
                 self.update(wanted, &key, person)
             }
             (SourceIdState::One(person), Some(former)) if person.place != former.place => {
@@ -85,6 +86,7 @@ impl<'a> Planner<'a> {
             }
             (SourceIdState::One(person), _) => {
                 self.check_not_reassigned(wanted, person, Column::PersonId)?;
+                self.check_not_swapped(wanted, person)?;
                 self.update(wanted, &key, person)
             }
             (SourceIdState::Many, _) => {
@@ -121,14 +123,31 @@ impl<'a> Planner<'a> {
         Err(refuse(wanted.record, column, "number.reassigned", words))
     }
 
+    /// Refuses the names of somebody known the other way round, unless somebody has confirmed the number: the columns
+    /// of the file are probably interchanged, and everybody would get another address.
+    fn check_not_swapped(&self, wanted: &WantedPerson<'_>, person: DirectoryPerson<'_>) -> Result<(), RecordError> {
+        let (record, fold) = (wanted.record, |name: &str| self.naming.fold(name));
+        let (given, family) = (fold(&record.given_name), fold(&record.family_name));
+        let is_swapped = given != family && given == fold(family_name(person)) && family == fold(given_name(person));
+        if !is_swapped || self.is_confirmed(wanted) {
+            return Ok(());
+        }
+        let words = "given name and family name are those of the directory, interchanged: are the columns right? If \
+                     the names are, confirm this number (--new-person)";
+        Err(refuse(record, Column::GivenName, "name.swapped", words))
+    }
+
+    /// Whether somebody has confirmed what is doubtful about a number.
+    fn is_confirmed(&self, wanted: &WantedPerson<'_>) -> bool {
+        let key = person_key(&wanted.record.person_id);
+        let source = self.sources.get(usize::from(wanted.origin.source));
+        source.is_some_and(|source| source.distinct.iter().any(|distinct| person_key(distinct) == key))
+    }
+
     /// Refuses a new person who is probably known under another number, unless somebody has confirmed the number.
     fn check_duplicate(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let record = wanted.record;
-        let source = self.sources.get(usize::from(wanted.origin.source));
-        let key = person_key(&record.person_id);
-        let is_confirmed =
-            source.is_some_and(|source| source.distinct.iter().any(|distinct| person_key(distinct) == key));
-        let known = if is_confirmed { None } else { self.suspects.find(record) };
+        let known = if self.is_confirmed(wanted) { None } else { self.suspects.find(record) };
         if let Some(known) = known {
             let words = format!(
                 "probably {known}: the same name, with the same birth date or private address. If the number has \
@@ -241,7 +260,7 @@ impl<'a> Planner<'a> {
         held: &[AffiliationPeriod],
         entry: impl FnOnce() -> Entry,
     ) -> Vec<AttributeChange> {
-        let periods = wanted.affiliation.among(held);
+        let periods = wanted.affiliation.among(held, self.lifecycle.now);
         let values = |periods: &[AffiliationPeriod]| periods.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (mut before, after) = (values(held), values(&periods));
         before.sort_unstable();

@@ -1,5 +1,6 @@
 //! Finds a new person who is probably somebody known, under another number.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use provost_schema::attr;
@@ -9,79 +10,119 @@ use super::people::DirectoryPerson;
 use crate::NamingPolicy;
 use crate::source::SourceRecord;
 
-/// Somebody who has the name of a new person.
+/// Somebody whom a new person may be.
 #[derive(Clone, Copy)]
-enum Namesake<'a> {
+enum Candidate<'a> {
     Held(DirectoryPerson<'a>),
     /// A new person of the same plan.
     New(&'a SourceRecord),
 }
 
-/// Everybody by name: those whom the directory holds, and the new people of the plan so far.
+/// What tells people apart.
+struct IdentifyingFacts<'a> {
+    /// Given name and family name, folded.
+    names: [String; 2],
+    /// YYYYMMDD.
+    birth: Option<Cow<'a, str>>,
+    mail: Option<&'a str>,
+}
+
+/// Everybody by name and by private address: those whom the directory holds, and the new people of the plan so far.
 pub(super) struct Suspects<'a> {
     naming: &'a NamingPolicy,
     actual: &'a DirectoryContent,
     /// Built for the first new person: most plans have none.
-    by_name: Option<HashMap<(String, String), Vec<Namesake<'a>>>>,
+    known: Option<HashMap<String, Vec<Candidate<'a>>>>,
 }
 
 impl<'a> Suspects<'a> {
     pub(super) fn new(naming: &'a NamingPolicy, actual: &'a DirectoryContent) -> Self {
-        Self { naming, actual, by_name: None }
+        Self { naming, actual, known: None }
     }
 
-    /// Who the person of a record probably is: somebody of the same name whose birth date or private address is the
-    /// same, while the other of the two does not differ. Two people may have the same name and birth date, and a family
-    /// may share an address; that is why both are looked at.
+    /// Who the person of a record probably is.
     pub(super) fn find(&mut self, record: &SourceRecord) -> Option<String> {
+        let stated = of_record(self.naming, record);
         let (naming, actual) = (self.naming, self.actual);
-        let by_name = self.by_name.get_or_insert_with(|| index(naming, actual));
-        let key = (naming.fold(&record.given_name), naming.fold(&record.family_name));
-        let birth_date = record.birth_digits();
-        let mail = record.private_email.as_deref();
-        by_name.get(&key)?.iter().find_map(|namesake| match namesake {
-            Namesake::Held(person) => {
-                let held_birth = person.attribute(attr::SCHAC_DATE_OF_BIRTH);
-                let held_mail = person.attribute(attr::PROVOST_PRIVATE_MAIL);
-                let is_same = is_same(birth_date.as_deref(), held_birth, mail, held_mail);
-                is_same.then(|| {
-                    let number = person.sources().next().unwrap_or("no source");
-                    let mail = person.mail().unwrap_or("a person in the directory");
-                    format!("{mail}, known as {number}")
-                })
-            }
-            Namesake::New(other) => {
-                let is_same = is_same(
-                    birth_date.as_deref(),
-                    other.birth_digits().as_deref(),
-                    mail,
-                    other.private_email.as_deref(),
-                );
-                is_same.then(|| format!("the person of line {}", other.line))
+        let known = self.known.get_or_insert_with(|| index(naming, actual));
+        let mut candidates = stated.keys().filter_map(|key| known.get(&key)).flatten();
+        candidates.find_map(|candidate| match candidate {
+            Candidate::Held(person) => is_same(&stated, &of_person(naming, *person)).then(|| {
+                let number = person.sources().next().unwrap_or("no source");
+                let mail = person.mail().unwrap_or("a person in the directory");
+                format!("{mail}, known as {number}")
+            }),
+            Candidate::New(other) => {
+                is_same(&stated, &of_record(naming, other)).then(|| format!("the person of line {}", other.line))
             }
         })
     }
 
     /// Remembers a new person.
     pub(super) fn add(&mut self, record: &'a SourceRecord) {
-        let key = (self.naming.fold(&record.given_name), self.naming.fold(&record.family_name));
         let (naming, actual) = (self.naming, self.actual);
-        let by_name = self.by_name.get_or_insert_with(|| index(naming, actual));
-        by_name.entry(key).or_default().push(Namesake::New(record));
+        let known = self.known.get_or_insert_with(|| index(naming, actual));
+        for key in of_record(naming, record).keys() {
+            known.entry(key).or_default().push(Candidate::New(record));
+        }
     }
 }
 
-fn index<'a>(naming: &NamingPolicy, actual: &'a DirectoryContent) -> HashMap<(String, String), Vec<Namesake<'a>>> {
-    let mut by_name: HashMap<(String, String), Vec<Namesake<'a>>> = HashMap::new();
+fn index<'a>(naming: &NamingPolicy, actual: &'a DirectoryContent) -> HashMap<String, Vec<Candidate<'a>>> {
+    let mut known: HashMap<String, Vec<Candidate<'a>>> = HashMap::new();
     for person in actual.people.iter() {
-        let name = |attribute| naming.fold(person.attribute(attribute).unwrap_or_default());
-        by_name.entry((name(attr::GIVEN_NAME), name(attr::SN))).or_default().push(Namesake::Held(person));
+        for key in of_person(naming, person).keys() {
+            known.entry(key).or_default().push(Candidate::Held(person));
+        }
     }
-    by_name
+    known
 }
 
-/// Whether two people of one name are probably one.
-fn is_same(birth: Option<&str>, other_birth: Option<&str>, mail: Option<&str>, other_mail: Option<&str>) -> bool {
+fn of_record<'r>(naming: &NamingPolicy, record: &'r SourceRecord) -> IdentifyingFacts<'r> {
+    IdentifyingFacts {
+        names: [naming.fold(&record.given_name), naming.fold(&record.family_name)],
+        birth: record.birth_digits().map(Cow::Owned),
+        mail: record.private_email.as_deref(),
+    }
+}
+
+fn of_person<'p>(naming: &NamingPolicy, person: DirectoryPerson<'p>) -> IdentifyingFacts<'p> {
+    let name = |attribute| naming.fold(person.attribute(attribute).unwrap_or_default());
+    IdentifyingFacts {
+        names: [name(attr::GIVEN_NAME), name(attr::SN)],
+        birth: person.attribute(attr::SCHAC_DATE_OF_BIRTH).map(Cow::Borrowed),
+        mail: person.attribute(attr::PROVOST_PRIVATE_MAIL),
+    }
+}
+
+impl IdentifyingFacts<'_> {
+    /// What two entries of one person have in common: both names, in any order, or the private address.
+    fn keys(&self) -> impl Iterator<Item = String> + use<> {
+        let [given, family] = &self.names;
+        let (first, second) = if given <= family { (given, family) } else { (family, given) };
+        let names = format!("{first} {second}");
+        let mail = self.mail.map(|mail| mail.to_ascii_lowercase());
+        [Some(names), mail].into_iter().flatten()
+    }
+
+    fn has_the_names_of(&self, other: &Self) -> bool {
+        let [given, family] = &other.names;
+        self.names == other.names || self.names == [family.clone(), given.clone()]
+    }
+}
+
+/// Whether two people are probably one: the same names, perhaps interchanged, or at least the same given name; and of
+/// birth date and private address one is the same, while the other does not differ. Two people may have the same name
+/// and birth date, and a family may share an address; that is why both are looked at. Only the private address counts
+/// when the family names differ, as after a marriage.
+fn is_same(one: &IdentifyingFacts<'_>, other: &IdentifyingFacts<'_>) -> bool {
     let agree = |one: Option<&str>, other: Option<&str>| Some(one?.eq_ignore_ascii_case(other?));
-    matches!((agree(birth, other_birth), agree(mail, other_mail)), (Some(true), Some(true) | None) | (None, Some(true)))
+    let birth = agree(one.birth.as_deref(), other.birth.as_deref());
+    let mail = agree(one.mail, other.mail);
+    if one.has_the_names_of(other) {
+        return matches!((birth, mail), (Some(true), Some(true) | None) | (None, Some(true)));
+    }
+    let [given, _] = &one.names;
+    let [other_given, _] = &other.names;
+    given == other_given && !given.is_empty() && mail == Some(true) && birth != Some(false)
 }

@@ -67,6 +67,13 @@ fn a_person_under_another_number_is_held() {
         ("2,Zoé,Roy,student,1971-02-03,zoe@x.example,", &[], false),
         ("2,Zoé,Roy,student,,,", &[], false),
         ("2,Zora,Roy,student,2001-02-03,zoe@x.example,", &[], false),
+        // The columns of the names are interchanged.
+        ("2,Roy,Zoé,student,2001-02-03,,", &[], true),
+        // Another family name, as after a marriage.
+        ("2,Zoé,Roy-Lund,student,,ZOE@x.example,", &[], true),
+        ("2,Zoé,Lund,student,2001-02-03,zoe@x.example,", &[], true),
+        ("2,Zoé,Lund,student,1971-02-03,zoe@x.example,", &[], false),
+        ("2,Zoé,Lund,student,2001-02-03,,", &[], false),
         ("2,Zoé,Roy,student,2001-02-03,,", &["2"], false),
         ("2,Zoé,Roy,student,2001-02-03,,", &["3"], true),
     ] {
@@ -122,4 +129,50 @@ fn a_record_that_states_only_a_change_is_completed() {
     assert!(!names.contains(&attr::PROVOST_AFFILIATION), "{names:?}");
     let plan = planned(&actual, "jsonl", "{\"person_id\":\"2\",\"program\":\"Arts\"}\n", &[]);
     assert_eq!((rules(&plan), plan.changes().len()), (vec!["record.incomplete"], 0));
+}
+
+/// Interchanged columns would give everybody another address.
+#[test]
+fn interchanged_names_are_held() {
+    let actual = directory(&[person("1", "Zoé", "Roy", "20010203", ""), person("2", "Ann", "Ann", "", "")]);
+    for (row, distinct, expect) in [
+        ("1,Roy,Zoé,student,2001-02-03,,", &[][..], (vec!["name.swapped"], 0)),
+        ("1,Roy,Zoé,student,2001-02-03,,", &["1"], (vec![], 1)),
+        ("1,Roy,Zora,student,2001-02-03,,", &[], (vec![], 1)),
+        ("2,Ann,Ann,student,,,", &[], (vec![], 0)),
+    ] {
+        let plan = planned(&actual, "csv", &format!("{HEADER}{row}\n"), distinct);
+        assert_eq!((rules(&plan), plan.summary().rename), expect, "{row}");
+    }
+}
+
+/// The file of the next term moves first days into the future: whoever has an account keeps it.
+#[test]
+fn a_first_day_in_the_future_takes_no_account_away() {
+    const TERM: &str = "person_id,given_name,family_name,affiliation,start_date,end_date\n";
+    let actual = directory(&[person("1", "Zoé", "Roy", "", "")]);
+    let plan = planned(&actual, "csv", &format!("{TERM}1,Zoé,Roy,student,2030-09-01,2034-05-31\n"), &[]);
+    let [change] = plan.changes() else { panic!("{plan:?}") };
+    let attributes: Vec<_> = change.writes.iter().flat_map(|write| &write.attributes).collect();
+    let after = |name: &str| attributes.iter().find(|change| change.name.is(name)).map(|change| change.after.clone());
+    let period = after(attr::PROVOST_AFFILIATION).unwrap();
+    assert!(period[0].starts_with("registrar student - 2034"), "{period:?}");
+    assert_ne!(after(attr::PROVOST_STATE), Some(vec!["staged".to_owned()]));
+    // A new person waits for the first day.
+    let plan = planned(&actual, "csv", &format!("{TERM}3,Bo,Li,student,2030-09-01,2034-05-31\n"), &[]);
+    let attributes: Vec<_> = plan.changes()[0].writes.iter().flat_map(|write| &write.attributes).collect();
+    let staged = attributes.iter().find(|change| change.name.is(attr::PROVOST_STATE)).unwrap();
+    assert_eq!(staged.after, ["staged"]);
+}
+
+/// The directory compares private addresses without case: a file that writes one in capitals changes nothing.
+#[test]
+fn the_case_of_a_private_address_is_no_change() {
+    let actual = directory(&[person("1", "Zoé", "Roy", "20010203", "zoe@x.example")]);
+    let change = |mail: &str| {
+        let plan = planned(&actual, "csv", &format!("{HEADER}1,Zoé,Roy,student,2001-02-03,{mail},\n"), &[]);
+        let writes: Vec<_> = plan.changes().iter().flat_map(|change| &change.writes).collect();
+        writes.iter().flat_map(|write| &write.attributes).any(|change| change.name.is(attr::PROVOST_PRIVATE_MAIL))
+    };
+    assert!(!change("ZOE@X.EXAMPLE") && change("zoe@y.example"));
 }

@@ -77,7 +77,10 @@ impl WantedAffiliation {
     }
 
     /// The person's affiliations with these in the place of what their source stated before, sorted.
-    pub(crate) fn among(&self, held: &[AffiliationPeriod]) -> Vec<AffiliationPeriod> {
+    ///
+    /// An affiliation that has begun by `now` goes on when its source moves the first day into the future, as files of
+    /// the next term do: the account would otherwise be taken from somebody who has it.
+    pub(crate) fn among(&self, held: &[AffiliationPeriod], now: Timestamp) -> Vec<AffiliationPeriod> {
         let (own, others): (Vec<&AffiliationPeriod>, Vec<&AffiliationPeriod>) =
             held.iter().partition(|period| period.source == self.source);
         let mut periods: Vec<AffiliationPeriod> = others.into_iter().cloned().collect();
@@ -89,7 +92,14 @@ impl WantedAffiliation {
                 continue;
             }
             replaced.extend(former);
-            periods.push(row.period(&self.source, former.and_then(|place| own.get(place).copied())));
+            let former = former.and_then(|place| own.get(place).copied());
+            let mut period = row.period(&self.source, former);
+            if let Some(former) = former.filter(|former| is_current(former, now))
+                && period.start.is_some_and(|start| start > now)
+            {
+                period.start = former.start;
+            }
+            periods.push(period);
         }
         let stays = |(place, period): &(usize, &AffiliationPeriod)| match self.keeps {
             Keeps::None => false,
@@ -150,6 +160,10 @@ impl WantedRow {
             program: self.program.clone().or_held(former.and_then(|period| period.program.clone())),
         }
     }
+}
+
+fn is_current(period: &AffiliationPeriod, now: Timestamp) -> bool {
+    period.start.is_none_or(|start| start <= now) && period.end.is_none_or(|end| end >= now)
 }
 
 fn unrepresentable(record: &SourceRecord, column: Column) -> RecordError {

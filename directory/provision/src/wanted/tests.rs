@@ -26,7 +26,7 @@ fn people<'a>(state: &WantedState<'a>) -> Vec<WantedPerson<'a>> {
 /// The affiliation that a record states to a person of whom the directory holds `held`.
 fn affiliation(person: &WantedPerson<'_>, held: &str) -> String {
     let held: Vec<_> = held.split('\n').filter_map(provost_lifecycle::AffiliationPeriod::parse).collect();
-    let periods = person.affiliation.among(&held);
+    let periods = person.affiliation.among(&held, jiff::Timestamp::UNIX_EPOCH);
     periods.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
