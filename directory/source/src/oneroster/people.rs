@@ -53,7 +53,17 @@ struct Part {
 
 pub(super) fn read(profile: &SourceProfile, set: &Set, rows: &mut CollectedRows) -> Result<People, FileError> {
     let mut people = People { columns: Vec::new(), numbers: HashMap::new(), is_of_rejects: false };
-    let Some(users) = &set.users else { return Ok(people) };
+    let Some(users) = &set.users else {
+        let roles = roles_by_user(set, rows)?;
+        let orgs: HashMap<&str, &str> = set.orgs.iter().flat_map(orgs).collect();
+        if take_changed_roles(profile, set, &orgs, rows)? {
+            people.columns =
+                vec![Column::PersonId, Column::Affiliation, Column::Program, Column::StartDate, Column::EndDate];
+        } else {
+            report_roles_without_user(set, &roles, rows);
+        }
+        return Ok(people);
+    };
     users.need(&["sourcedId", "givenName", "familyName"])?;
     let places: Vec<(Column, &str)> =
         users.header.iter().filter_map(|name| Some((column(profile, name)?, name.as_str()))).collect();
@@ -116,8 +126,51 @@ pub(super) fn read(profile: &SourceProfile, set: &Set, rows: &mut CollectedRows)
     }
     [Column::Affiliation, Column::Program, Column::StartDate, Column::EndDate].into_iter().for_each(|c| seen.insert(c));
     people.columns = seen.iter().collect();
-    report_roles_without_user(set, &roles, rows);
+    if !take_changed_roles(profile, set, &orgs, rows)? {
+        report_roles_without_user(set, &roles, rows);
+    }
     Ok(people)
+}
+
+/// Takes the roles of a delta whose users the archive does not name: each is a record that states only affiliations.
+/// Returns whether the file of roles is such a delta, and sourcedId is the number.
+fn take_changed_roles(
+    profile: &SourceProfile,
+    set: &Set,
+    orgs: &HashMap<&str, &str>,
+    rows: &mut CollectedRows,
+) -> Result<bool, FileError> {
+    let Some(table) = set.roles.as_ref().filter(|table| table.is_delta) else { return Ok(false) };
+    let is_mapped = profile.columns.iter().any(|(theirs, of)| *of == Column::PersonId && theirs != "sourcedid");
+    if is_mapped {
+        return Ok(false);
+    }
+    let users = set.users.as_ref();
+    let named: HashSet<&str> =
+        users.map(|users| (0..users.len()).map(|row| users.get(row, "sourcedId")).collect()).unwrap_or_default();
+    let mut lines: Vec<(&str, u64, Vec<Role>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for row in 0..table.len() {
+        let (user, role) = (table.get(row, "userSourcedId"), role_of_row(table, row));
+        if let Some(role) = role.filter(|_| !user.is_empty() && !named.contains(user)) {
+            let place = *places.entry(user).or_insert_with(|| {
+                lines.push((user, table.line(row), Vec::new()));
+                lines.len() - 1
+            });
+            if let Some((_, _, of_user)) = lines.get_mut(place) {
+                of_user.push(role);
+            }
+        }
+    }
+    for (user, line, roles) in lines {
+        let parts = parts(&roles, orgs, Status::Active);
+        let mut base = RawRow::new(line);
+        base.set(Column::PersonId, Cell::Text(user));
+        let made: Vec<RawRow<'_>> = parts.iter().map(|part| part.row(&base)).collect();
+        rows.count()?;
+        rows.take(profile, &made)?;
+    }
+    Ok(true)
 }
 
 fn column(profile: &SourceProfile, name: &str) -> Option<Column> {
@@ -163,25 +216,29 @@ fn roles_by_user(set: &Set, rows: &mut CollectedRows) -> Result<HashMap<String, 
     let Some(roles) = &set.roles else { return Ok(by_user) };
     roles.need(&["userSourcedId", "role"])?;
     for row in 0..roles.len() {
-        let cell = |column: &str| roles.get(row, column).to_owned();
-        let Some(status) = roles.status(row) else {
-            let problem = roles.problem(Severity::Warning, roles.line(row), "status", rule::ONEROSTER_STATUS);
-            rows.report(problem);
-            continue;
-        };
-        let mut role =
-            Role { word: cell("role"), org: cell("orgSourcedId"), start: cell("beginDate"), end: cell("endDate") };
-        if let Status::Ended(on) = status {
-            let earlier = day(&role.end).filter(|end| *end < on).unwrap_or(on);
-            role.end = earlier.to_string();
+        match role_of_row(roles, row) {
+            Some(role) => by_user.entry(roles.get(row, "userSourcedId").to_owned()).or_default().push(role),
+            None => rows.report(roles.problem(Severity::Warning, roles.line(row), "status", rule::ONEROSTER_STATUS)),
         }
-        by_user.entry(cell("userSourcedId")).or_default().push(role);
     }
     for line in &roles.misshaped {
         let words = "a wrong number of fields, or a misplaced quotation mark: the role is ignored";
         rows.report(RecordError::warning(*line, "roles.csv", rule::FIELD_COUNT, words));
     }
     Ok(by_user)
+}
+
+/// The role of one row; `None` when its status is wrong.
+fn role_of_row(roles: &Table, row: usize) -> Option<Role> {
+    let cell = |column: &str| roles.get(row, column).to_owned();
+    let status = roles.status(row)?;
+    let mut role =
+        Role { word: cell("role"), org: cell("orgSourcedId"), start: cell("beginDate"), end: cell("endDate") };
+    if let Status::Ended(on) = status {
+        let earlier = day(&role.end).filter(|end| *end < on).unwrap_or(on);
+        role.end = earlier.to_string();
+    }
+    Some(role)
 }
 
 /// The affiliations that roles give; roles of people outside give none.
