@@ -23,6 +23,7 @@ mod permit;
 mod policy;
 mod purge;
 mod registry;
+mod role_address;
 mod setting;
 mod simulation;
 mod source_profile;
@@ -43,6 +44,8 @@ pub use notice::{AnnouncedLoss, NoticesSent, OBJECTION_CHARS_MAX, Objection, Per
 pub use password::StoredPassword;
 pub(crate) use password::generate_code;
 pub use purge::PurgeOutcome;
+pub use role_address::RoleAddress;
+pub(crate) use role_address::ensure_roles;
 pub use setting::StatedSetting;
 pub use simulation::{SimulatedFeed, SimulationReport};
 pub use target::{ChangeTarget, ExpectedVersion};

@@ -28,6 +28,7 @@ mod policy_documents;
 mod principal;
 mod recorded_change;
 mod role;
+mod role_address;
 mod rule;
 mod settings;
 mod simulation;
@@ -50,8 +51,8 @@ pub use desk::{
     AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion,
     HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, NoticesSent, OBJECTION_CHARS_MAX,
     Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome,
-    SEARCH_RESULTS_MAX, SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError,
-    VacationChange,
+    RoleAddress, SEARCH_RESULTS_MAX, SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword,
+    UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,

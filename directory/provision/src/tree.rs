@@ -5,7 +5,8 @@ use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class, ou};
 use uuid::Uuid;
 
-use crate::ProvisionSettings;
+use crate::desk::ensure_roles;
+use crate::{ProvisionSettings, read_domains};
 
 /// LDAP result 53, unwillingToPerform (RFC 4511 §4.1.9): returned for a suffix whose entry this program cannot create.
 const UNWILLING_TO_PERFORM: u32 = 53;
@@ -57,7 +58,7 @@ pub fn base_tree(suffix: &Dn, settings: &ProvisionSettings) -> Result<Vec<Entry>
     Ok(wanted)
 }
 
-/// Creates the missing entries of [`base_tree`]; returns the DNs of those that this call created.
+/// Creates the missing entries of [`base_tree`], and the addresses of roles in each served domain; returns the DNs of those that this call created.
 pub async fn ensure_tree(directory: &Directory, settings: &ProvisionSettings) -> Result<Vec<String>, DirectoryError> {
     let mut made = Vec::new();
     for entry in base_tree(directory.suffix(), settings)? {
@@ -72,6 +73,7 @@ pub async fn ensure_tree(directory: &Directory, settings: &ProvisionSettings) ->
             Err(error) => return Err(error),
         }
     }
+    made.extend(ensure_roles(directory, &read_domains(directory).await?).await?);
     Ok(made)
 }
 

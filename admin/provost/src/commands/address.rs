@@ -1,7 +1,7 @@
-//! `provost address list|add|remove`.
+//! `provost address list|add|remove|roles|role`.
 
 use clap::Subcommand;
-use provost_provision::AddressInfo;
+use provost_provision::{AddressInfo, RoleAddress};
 
 use super::moment::Moment;
 use crate::config::Config;
@@ -40,6 +40,21 @@ pub(crate) enum Command {
         /// The alias to remove.
         address: String,
     },
+    /// List the addresses of roles and who gets their mail.
+    #[command(after_help = "Example: provost address roles")]
+    Roles,
+    /// Say who gets the mail of a role. postmaster, abuse and security always exist in each served domain; without a
+    /// target, their mail goes to the person whose login is postmaster.
+    #[command(after_help = "Examples:
+  provost address role postmaster@example.edu --target zoe.tremblay@example.edu
+  provost address role abuse@example.edu --target ann.roy@example.edu --target li.wei@example.edu")]
+    Role {
+        /// The address of the role, in a served domain.
+        address: String,
+        /// Address of a person; several are allowed, and the first that can take mail gets it.
+        #[arg(long = "target", value_name = "ADDRESS", required = true)]
+        targets: Vec<String>,
+    },
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
@@ -61,8 +76,22 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let audit_id = desk.remove_alias(&principal, &person, &address).await?;
             print.show(&audit_id, |_| out!("{address} removed"))?;
         }
+        Command::Roles => {
+            print.show(&desk.role_addresses(&principal).await?, |roles| show_roles(roles))?;
+        }
+        Command::Role { address, targets } => {
+            let audit_id = desk.set_role_targets(&principal, &address, &targets).await?;
+            print.show(&audit_id, |_| out!("{address} goes to {}", targets.join(", ")))?;
+        }
     }
     Ok(Exit::Clean)
+}
+
+fn show_roles(roles: &[RoleAddress]) {
+    for role in roles {
+        let targets = if role.targets.is_empty() { "postmaster".to_owned() } else { role.targets.join(", ") };
+        out!("  {} -> {}", printable(&role.address), printable(&targets));
+    }
 }
 
 pub(crate) fn show(addresses: &[AddressInfo]) {

@@ -286,10 +286,21 @@ async fn postmaster(access: &DeskAccess, domain: &str) -> DoctorFinding {
     let address = format!("postmaster@{domain}");
     let result = match access.desk.person(&access.principal, &address).await {
         Ok(_) => Ok(()),
-        Err(DeskError::NotFound(_)) => Err("no person has it".to_owned()),
+        Err(DeskError::NotFound(_)) => has_target(access, &address).await,
         Err(error) => Err(error.to_string()),
     };
-    finding(address.clone(), result, &format!("give it to a person: provost address add PERSON {address}"))
+    finding(address.clone(), result, &format!("say who gets its mail: provost address role {address} --target ADDRESS"))
+}
+
+/// Whether a person gets the mail of a role: a target that it names, or the person whose login is its local part.
+async fn has_target(access: &DeskAccess, address: &str) -> Result<(), String> {
+    let roles = access.desk.role_addresses(&access.principal).await.map_err(|error| error.to_string())?;
+    let role = roles.iter().find(|role| role.address.eq_ignore_ascii_case(address));
+    let has_default = async || access.desk.person(&access.principal, "postmaster").await.is_ok();
+    match role {
+        Some(role) if !role.targets.is_empty() || has_default().await => Ok(()),
+        _ => Err("no person has it".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use provost_credential::Secret;
-use provost_provision::{Desk, DeskError, Principal, Role};
+use provost_provision::{Desk, Principal, Role};
 
 pub(crate) use proof::{Arguments as ProofArguments, run as proof};
 
@@ -117,12 +117,13 @@ async fn operator(desk: &Desk, config: &Config, layout: &Layout) -> anyhow::Resu
     let quickstart = Principal::command("quickstart", Some(Role::Admin));
     desk.ensure_tree(&quickstart).await?;
     desk.ensure_operator(&quickstart, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
-    // RFC 5321 §4.5.1: mail to postmaster must reach a person.
-    let postmaster = format!("postmaster@{}", config.settings().domain);
-    match desk.add_alias(&quickstart, OPERATOR_UID, &postmaster).await {
-        Ok(_) | Err(DeskError::InUse(_)) => Ok(password),
-        Err(error) => Err(error.into()),
+    // RFC 5321 §4.5.1: mail to postmaster must reach a person. What somebody has said already stays.
+    let operator = format!("{OPERATOR_UID}@{}", config.settings().domain);
+    let roles = desk.role_addresses(&quickstart).await?;
+    for role in roles.iter().filter(|role| role.targets.is_empty()) {
+        desk.set_role_targets(&quickstart, &role.address, std::slice::from_ref(&operator)).await?;
     }
+    Ok(password)
 }
 
 /// Runs a command of this program in its own process, which releases its memory at the end. Any exit code but those of
