@@ -370,9 +370,9 @@ fn is_formula(field: &str) -> bool {
 }
 
 /// Whether a character is none of a name: a symbol such as an emoji, or a mark of markup and programs. Some names have
-/// `@`, `/`, `(` and `&`.
+/// `@`, `/`, `(`, `;` and `&`.
 fn is_symbol(c: char) -> bool {
-    matches!(c, '<' | '>' | '=' | '{' | '}' | '[' | ']' | '|' | '\\' | ';' | '*')
+    matches!(c, '<' | '>' | '=' | '{' | '}' | '[' | ']' | '|' | '\\' | '*')
         || CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherSymbol
 }
 

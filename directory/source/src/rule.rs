@@ -83,7 +83,7 @@ pub(crate) const QUOTED_NAME: Rule = Rule::new("name.quoted", "quotation marks a
 pub(crate) const SPREADSHEET_NAME: Rule =
     Rule::new("name.spreadsheet", "an error value or a formula of a spreadsheet (like #NAME?)");
 pub(crate) const SYMBOL: Rule =
-    Rule::new("name.symbol", "a symbol that is no part of a name (an emoji, or one of < > = { } [ ] | \\ ; *)");
+    Rule::new("name.symbol", "a symbol that is no part of a name (an emoji, or one of < > = { } [ ] | \\ *)");
 pub(crate) const MIXED_SCRIPTS: Rule = Rule::new(
     "name.mixed-scripts",
     "letters of two alphabets in one word: one of them only looks like the right one; type the field anew",
