@@ -13,6 +13,7 @@ mod health;
 mod jobs;
 mod messages;
 mod model;
+mod model_access;
 mod operations;
 mod problem;
 mod reply;

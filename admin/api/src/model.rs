@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::model_access::{ForwardingBody, LockBody, ManualOriginBody, QuotaBody};
+
 /// A person in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonItem {
@@ -198,6 +200,16 @@ pub(crate) struct PersonBody {
     addresses: Vec<AddressItem>,
     /// The vacation rule; `null` when there is none.
     vacation: Option<VacationBody>,
+    /// The forwarding; `null` when there is none.
+    forwarding: Option<ForwardingBody>,
+    /// The person's own quota or quota class; `null` when that of the affiliation holds.
+    quota: Option<QuotaBody>,
+    /// The locks, also those that have ended or not begun.
+    locks: Vec<LockBody>,
+    /// What the state of the account forbids: `no-login`, `no-send`, `no-receive`, `forward-only`.
+    restrictions: Vec<String>,
+    /// What was set by hand, which files and policies do not change.
+    set_by_hand: Vec<ManualOriginBody>,
     /// What the person has said against changes that were announced to them.
     objections: Vec<ObjectionBody>,
     /// Creation time of the entry, RFC 3339.
@@ -233,6 +245,11 @@ impl PersonBody {
             credential: detail.credential.into(),
             addresses: detail.addresses.into_iter().map(Into::into).collect(),
             vacation: detail.vacation.map(Into::into),
+            forwarding: detail.forwarding.map(Into::into),
+            quota: detail.quota.map(Into::into),
+            locks: detail.locks.into_iter().map(Into::into).collect(),
+            restrictions: detail.restrictions,
+            set_by_hand: detail.set_by_hand.into_iter().map(Into::into).collect(),
             objections: detail.objections.into_iter().map(Into::into).collect(),
             created: detail.created,
             modified: detail.modified,

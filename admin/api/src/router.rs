@@ -16,7 +16,8 @@ use utoipa_axum::routes;
 
 use crate::auth::require_token;
 use crate::handlers::{
-    activation, addresses, imports, jobs, messages, password, people, queue, settings, sources, status, vacation,
+    access, activation, addresses, imports, jobs, messages, password, people, queue, settings, sources, status,
+    vacation,
 };
 use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, HandlerState};
@@ -39,6 +40,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
         (name = "people", description = "Find people and show one"),
         (name = "addresses", description = "Aliases"),
         (name = "vacation", description = "Vacation rules"),
+        (name = "access", description = "Locks, closed accounts, forwardings and quotas"),
         (name = "password", description = "Passwords and activation links"),
         (name = "imports", description = "Registrar files: plan, then apply"),
         (name = "operation", description = "The node's state, its queue and messages, and the settings that all nodes share"),
@@ -85,6 +87,12 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
         .routes(routes!(people::show))
         .routes(routes!(people::history))
         .routes(routes!(vacation::set, vacation::clear))
+        .routes(routes!(access::suspend))
+        .routes(routes!(access::release))
+        .routes(routes!(access::close))
+        .routes(routes!(access::restore))
+        .routes(routes!(access::set_forwarding, access::clear_forwarding))
+        .routes(routes!(access::set_quota, access::clear_quota))
         .routes(routes!(addresses::list, addresses::add))
         .routes(routes!(addresses::remove))
         .routes(routes!(password::reset))

@@ -151,6 +151,45 @@ async fn a_vacation_is_set_in_the_version_that_was_read_and_cleared() {
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "the second DELETE failed");
 }
 
+#[tokio::test]
+async fn locks_forwarding_and_quota_are_shown_with_who_set_them() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let at = |path: &str| format!("/api/v1/people/zoe.tremblay{path}");
+    for (lock, owner) in [("abuse", json!(null)), ("fees", json!("bursar"))] {
+        let body = json!({"lock": lock, "owner": owner, "reason": "see ticket 8", "until": "2100-01-01T12:00:00Z"});
+        assert_eq!(call(&api, Method::POST, &at("/locks"), "", body.clone()).await.status, 200);
+        assert_eq!(call(&api, Method::POST, &at("/locks"), "", body).await.status, 422, "the same lock twice");
+    }
+    assert_eq!(call(&api, Method::DELETE, &at("/locks/abuse"), "", Value::Null).await.status, 200);
+    assert_eq!(call(&api, Method::DELETE, &at("/locks/abuse"), "", Value::Null).await.status, 404);
+    let forwarding = json!({"to": ["zoe@example.net"], "start": null, "end": "2100-01-31", "keep_copy": true});
+    assert_eq!(call(&api, Method::PUT, &at("/forwarding"), "", forwarding.clone()).await.status, 200);
+    let to_herself = json!({"to": ["zoe.tremblay@example.edu"]});
+    assert_eq!(call(&api, Method::PUT, &at("/forwarding"), "", to_herself).await.status, 422);
+    let quota = json!({"class": "research", "octets": null, "until": "2100-01-31"});
+    assert_eq!(call(&api, Method::PUT, &at("/quota"), "", quota.clone()).await.status, 200);
+    let person = get(&api, &at("")).await.json();
+    assert_eq!((&person["forwarding"], &person["quota"]), (&forwarding, &quota));
+    let locks = person["locks"].as_array().unwrap();
+    let fees = &locks[0];
+    assert_eq!((locks.len(), &fees["lock"], &fees["owner"]), (1, &json!("fees"), &json!("bursar")));
+    assert_eq!(
+        (&fees["reason"], &fees["until"], &fees["stands"]),
+        (&json!("see ticket 8"), &json!("2100-01-01T12:00:00Z"), &json!(true))
+    );
+    let by_hand: Vec<&Value> =
+        person["set_by_hand"].as_array().unwrap().iter().map(|origin| &origin["attribute"]).collect();
+    assert_eq!(by_hand, ["mailForwardingAddress", "provostQuotaClass"]);
+    let closed = call(&api, Method::POST, &at("/close"), "", json!({"reason": "a mistake"})).await;
+    assert_eq!((closed.status.as_u16(), get(&api, &at("")).await.json()["state"].clone()), (200, json!("closed")));
+    let restored = call(&api, Method::POST, &at("/restore"), "", json!({"reason": "a mistake"})).await;
+    assert_eq!(restored.status, 200, "{}", restored.text);
+    let state = get(&api, &at("")).await.json()["state"].clone();
+    assert_eq!((&state, state == "closed"), (&restored.json()["state"], false));
+    assert_eq!(call(&api, Method::POST, &at("/restore"), "", json!({"reason": "again"})).await.status, 422);
+}
+
 /// One setting as `GET /settings` shows it.
 async fn setting(api: &Router, name: &str) -> Value {
     let reply = get(api, "/api/v1/settings").await.json();
@@ -411,6 +450,14 @@ async fn every_route_permits_exactly_the_roles_of_the_table() {
         ("get", "/people/{key}/history", "", json!({}), Op::ViewPerson),
         ("put", "/people/{key}/vacation", "", json!({"text_fr": "Absente"}), Op::SetVacation),
         ("delete", "/people/{key}/vacation", "", json!({}), Op::SetVacation),
+        ("put", "/people/{key}/forwarding", "", json!({"to": ["z@example.net"]}), Op::SetForwarding),
+        ("delete", "/people/{key}/forwarding", "", json!({}), Op::SetForwarding),
+        ("put", "/people/{key}/quota", "", json!({"class": "research"}), Op::SetQuota),
+        ("delete", "/people/{key}/quota", "", json!({}), Op::SetQuota),
+        ("post", "/people/{key}/locks", "", json!({"lock": "default-quota", "reason": "fees"}), Op::SuspendPerson),
+        ("delete", "/people/{key}/locks/{name}", "", json!({}), Op::SuspendPerson),
+        ("post", "/people/{key}/close", "", json!({"reason": "a mistake"}), Op::CloseAccount),
+        ("post", "/people/{key}/restore", "", json!({"reason": "a mistake"}), Op::CloseAccount),
         ("get", "/people/{key}/addresses", "", json!({}), Op::ViewPerson),
         ("post", "/people/{key}/addresses", "", json!({"address": "z@example.edu"}), Op::ChangeAddresses),
         ("delete", "/people/{key}/addresses/{address}", "", json!({}), Op::ChangeAddresses),

@@ -12,6 +12,7 @@ mod address_end;
 mod audit_export;
 mod detail;
 mod explain;
+mod forwarding;
 mod import;
 mod lifecycle;
 mod list;
@@ -22,11 +23,13 @@ mod password;
 mod permit;
 mod policy;
 mod purge;
+mod quota;
 mod registry;
 mod role_address;
 mod setting;
 mod simulation;
 mod source_profile;
+mod suspension;
 mod target;
 mod undo;
 mod vacation;
@@ -36,6 +39,7 @@ pub use activation::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, Invitee, SentActivation,
 };
 pub use audit_export::{AuditPage, AuditSelection};
+pub use forwarding::ForwardingChange;
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{ListedPage, PEOPLE_PAGE_MAX};
@@ -44,10 +48,12 @@ pub use notice::{AnnouncedLoss, NoticesSent, OBJECTION_CHARS_MAX, Objection, Per
 pub use password::StoredPassword;
 pub(crate) use password::generate_code;
 pub use purge::PurgeOutcome;
+pub use quota::{DatedValue, QuotaChange};
 pub use role_address::RoleAddress;
 pub(crate) use role_address::ensure_roles;
 pub use setting::StatedSetting;
 pub use simulation::{SimulatedFeed, SimulationReport};
+pub use suspension::LockRequest;
 pub use target::{ChangeTarget, ExpectedVersion};
 pub use undo::{BatchSummary, UndoError};
 
@@ -61,7 +67,9 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::audit::{ChangeOutcome, VIEW_PERSON};
+use crate::manual_origin::ManualOrigin;
 use crate::outbox::MailOutbox;
+use crate::person_lock::PersonLock;
 use crate::recorded_change::recorded_modifications;
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
@@ -174,6 +182,16 @@ pub struct PersonDetail {
     pub addresses: Vec<AddressInfo>,
     /// Vacation rule; `None` when it is off.
     pub vacation: Option<VacationChange>,
+    /// Forwarding; `None` without one.
+    pub forwarding: Option<ForwardingChange>,
+    /// The entry's own quota or quota class; `None` when that of the affiliation holds.
+    pub quota: Option<QuotaChange>,
+    /// Locks, also those that have ended or not begun.
+    pub locks: Vec<PersonLock>,
+    /// What the state of the account forbids: values of `provostRestriction`.
+    pub restrictions: Vec<String>,
+    /// What was set by hand, and therefore stays when files and policies say otherwise.
+    pub set_by_hand: Vec<ManualOrigin>,
     /// What the person has said against changes that were announced to them.
     pub objections: Vec<Objection>,
     /// Creation time of the entry, RFC 3339.

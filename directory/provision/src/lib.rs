@@ -18,9 +18,11 @@ mod followed;
 mod history;
 mod journal;
 mod lifecycle;
+mod manual_origin;
 mod naming;
 mod outbox;
 mod people_list;
+mod person_lock;
 mod person_mail;
 mod plan;
 mod policies;
@@ -48,11 +50,11 @@ pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AnnouncedLoss,
-    AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion,
-    HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, NamedPerson, NoticesSent, OBJECTION_CHARS_MAX,
-    Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome,
-    RoleAddress, SEARCH_RESULTS_MAX, SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword,
-    UndoError, VacationChange,
+    AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, DatedValue, Desk, DeskError,
+    ExpectedVersion, ForwardingChange, HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, LockRequest,
+    NamedPerson, NoticesSent, OBJECTION_CHARS_MAX, Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice,
+    PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, QuotaChange, RoleAddress, SEARCH_RESULTS_MAX,
+    SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,
@@ -63,9 +65,11 @@ pub use followed::{
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use manual_origin::ManualOrigin;
 pub use naming::{NameConflict, NamingNote, fold_name};
 pub use outbox::{MailCondition, MailOutbox, OutgoingMail};
 pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
+pub use person_lock::PersonLock;
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
     PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, complete, plan, plan_undo,

@@ -94,6 +94,14 @@ pub enum Permission {
     ViewPerson,
     /// Set or clear the vacation rule.
     SetVacation,
+    /// Set or clear the forwarding.
+    SetForwarding,
+    /// Set or clear a person's own quota or quota class.
+    SetQuota,
+    /// Set a lock on a person, or release it.
+    SuspendPerson,
+    /// Close an account by hand, or restore it.
+    CloseAccount,
     /// Give or take away an alias.
     ChangeAddresses,
     /// Set a person's password.
@@ -141,12 +149,16 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 23] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 27] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ListPeople,      [ANY, NO , ANY, NO , ANY, ANY, NO ]),
     (Permission::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
     (Permission::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
+    (Permission::SetForwarding,   [NO , NO , ANY, ANY, ANY, NO , OWN]),
+    (Permission::SetQuota,        [NO , NO , NO , ANY, ANY, NO , NO ]),
+    (Permission::SuspendPerson,   [NO , NO , ANY, ANY, ANY, NO , NO ]),
+    (Permission::CloseAccount,    [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Permission::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
     (Permission::ResetPassword,   [NO , ANY, ANY, NO , ANY, NO , OWN]),
     (Permission::SendActivation,  [ANY, ANY, ANY, NO , ANY, NO , NO ]),
@@ -176,6 +188,10 @@ impl Permission {
             Self::ListPeople => "people.list",
             Self::ViewPerson => "person.view",
             Self::SetVacation => "vacation.set",
+            Self::SetForwarding => "forwarding.set",
+            Self::SetQuota => "quota.set",
+            Self::SuspendPerson => "person.suspend",
+            Self::CloseAccount => "account.close",
             Self::ChangeAddresses => "address.change",
             Self::ResetPassword => "password.reset",
             Self::SendActivation => "activation.send",
@@ -200,7 +216,10 @@ impl Permission {
 
     /// Whether the operation changes credentials or rights of a person: the rank is then checked as well.
     pub fn changes_credentials(self) -> bool {
-        matches!(self, Self::ResetPassword | Self::SendActivation | Self::SetRoles)
+        matches!(
+            self,
+            Self::ResetPassword | Self::SendActivation | Self::SetRoles | Self::SuspendPerson | Self::CloseAccount
+        )
     }
 }
 

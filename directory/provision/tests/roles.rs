@@ -8,8 +8,9 @@ use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole, Writ
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Modification};
 use provost_provision::{
-    ActivationSelection, Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError,
-    Journals, Permission, Principal, ProvisionSettings, ROLES, Role, TABLE, VacationChange, ensure_tree,
+    ActivationSelection, Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, ForwardingChange, Grant,
+    ImportError, Journals, LockRequest, Permission, Principal, ProvisionSettings, QuotaChange, ROLES, Role, TABLE,
+    VacationChange, ensure_tree,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -109,6 +110,25 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
         Permission::SetVacation => {
             desk.set_vacation(who, zoe, rule()).await?;
             desk.clear_vacation(who, zoe).await.map(drop)
+        }
+        Permission::SetForwarding => {
+            let change = ForwardingChange { to: vec!["zoe@example.net".into()], ..ForwardingChange::default() };
+            desk.set_forwarding(who, zoe, change, jiff::Timestamp::now()).await?;
+            desk.clear_forwarding(who, zoe, jiff::Timestamp::now()).await.map(drop)
+        }
+        Permission::SetQuota => {
+            let change = QuotaChange { class: Some("research".into()), ..QuotaChange::default() };
+            desk.set_quota(who, zoe, change, jiff::Timestamp::now()).await?;
+            desk.clear_quota(who, zoe, jiff::Timestamp::now()).await.map(drop)
+        }
+        Permission::SuspendPerson => {
+            let lock = LockRequest { name: "fees".into(), reason: "unpaid".into(), ..LockRequest::default() };
+            desk.suspend(who, zoe, lock, jiff::Timestamp::now()).await?;
+            desk.release_lock(who, zoe, "fees", jiff::Timestamp::now()).await.map(drop)
+        }
+        Permission::CloseAccount => {
+            desk.close_account(who, zoe, "a mistake", jiff::Timestamp::now()).await?;
+            desk.restore_account(who, zoe, "a mistake", jiff::Timestamp::now()).await.map(drop)
         }
         Permission::ChangeAddresses => {
             desk.add_alias(who, zoe, "z@example.edu").await?;

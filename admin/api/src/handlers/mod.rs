@@ -1,6 +1,7 @@
 //! One file for each resource. A handler reads the request, calls a part of `HandlerState`, such as the desk, and
 //! responds.
 
+pub(crate) mod access;
 pub(crate) mod activation;
 pub(crate) mod addresses;
 pub(crate) mod imports;

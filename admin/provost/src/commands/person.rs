@@ -1,4 +1,4 @@
-//! `provost person show|search|list|history|reset-password`.
+//! `provost person show|search|list|history|reset-password|suspend|release|close|restore|forward|quota|follow`.
 
 use clap::Subcommand;
 use provost_provision::{
@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, counted, printable};
 
+mod access;
 mod list;
 
 /// Operations on people.
@@ -52,6 +53,8 @@ The reset is refused if the person has a higher role than you: see 'provost role
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
+    #[command(flatten)]
+    Access(access::Command),
 }
 
 #[derive(Serialize)]
@@ -63,6 +66,7 @@ struct PrintedPassword {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
     match command {
+        Command::Access(command) => return access::run(&desk, &principal, &settings, command, print).await,
         Command::List(arguments) => return list::run(&desk, &principal, &arguments, print).await,
         Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
         Command::Search { text, limit } => {
@@ -147,9 +151,7 @@ fn show(person: &PersonDetail) {
     out!("  programme  {}", or_dash(&person.program));
     out!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
     out!("  password   {}", credential_words(&person.credential));
-    if let Some(octets) = person.quota_octets {
-        out!("  quota      {octets} octets");
-    }
+    access::show(person);
     out!("  created    {}", or_dash(&person.created));
     out!("  changed    {}", or_dash(&person.modified));
     super::address::show(&person.addresses);

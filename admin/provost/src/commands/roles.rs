@@ -54,5 +54,7 @@ fn table(rows: &[OperationGrants]) {
         let cells = ROLES.iter().map(|role| format!("{:<11}", row.roles.get(role.name()).copied().unwrap_or("-")));
         out!("{:<18}{}", row.operation, cells.collect::<String>().trim_end());
     }
-    out!("No one can change the password or the roles of a person with a higher role than their own.");
+    out!(
+        "No one can change the password or the roles of a person with a higher role than their own, or lock them out."
+    );
 }

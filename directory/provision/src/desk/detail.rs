@@ -9,8 +9,12 @@ use provost_schema::attr;
 
 use super::activation::link_end;
 use super::password::has_password;
-use super::{AddressInfo, CredentialDetail, DeskError, PersonDetail, PersonSummary, notice, vacation};
+use super::{
+    AddressInfo, CredentialDetail, DeskError, PersonDetail, PersonSummary, forwarding, notice, quota, vacation,
+};
 use crate::calendar::{day_of, rfc3339};
+use crate::manual_origin::ManualOrigin;
+use crate::person_lock::PersonLock;
 
 /// The attributes that make up a [`PersonSummary`].
 pub(super) const SUMMARY_ATTRIBUTES: [&str; 7] = [
@@ -45,7 +49,7 @@ pub(super) fn detail(
     let text = |name: &str| person.first(name).map(str::to_owned);
     let date = |name: &str| person.first(name).and_then(|time| day_of(zone, time)).map(|date| date.to_string());
     let time = |name: &str| person.first(name).and_then(rfc3339);
-    let summary = summary(person);
+    let (summary, now) = (summary(person), Timestamp::now());
     let entry_uuid = person.first(attr::ENTRY_UUID).and_then(|id| id.parse().ok());
     let entry_uuid = entry_uuid.ok_or_else(|| DeskError::Refused(format!("{} has no entryUUID", person.dn)))?;
     Ok(PersonDetail {
@@ -62,9 +66,14 @@ pub(super) fn detail(
         start_date: date(attr::PROVOST_START_DATE),
         end_date: date(attr::PROVOST_END_DATE),
         has_password: has_password(person),
-        credential: credential(person, passwords, Timestamp::now()),
+        credential: credential(person, passwords, now),
         quota_octets: person.first(attr::MAIL_QUOTA).and_then(|quota| quota.parse().ok()),
         vacation: vacation::of_entry(person, zone),
+        forwarding: forwarding::of_entry(person, zone),
+        quota: quota::of_entry(person, zone),
+        locks: PersonLock::all_of(person, now),
+        restrictions: sorted(person, attr::PROVOST_RESTRICTION),
+        set_by_hand: ManualOrigin::all_of(person, now),
         objections: notice::objections(person),
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),

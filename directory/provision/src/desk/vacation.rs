@@ -1,5 +1,6 @@
 //! The vacation rule: the form that people state and the form that the person's attributes hold.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::attr;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use super::{ChangeTarget, Desk, DeskError, VacationChange};
 use crate::calendar::{day_begins, day_ends, day_of};
+use crate::manual_origin::set_by_hand;
 use crate::source::invisible::{is_bidi_control, is_invisible};
 use crate::{Permission, Principal};
 
@@ -33,7 +35,9 @@ impl Desk {
         let zone = self.settings.get().time_zone;
         let change = check(change, &zone)?;
         let detail = json!({ "before": of_entry(&person.entry, &zone), "after": change });
-        self.change(principal.actor(), "vacation.set", &person, modifications(Some(&change), &zone), detail).await
+        let mut changes = modifications(Some(&change), &zone);
+        changes.push(by_hand(&person.entry, principal));
+        self.change(principal.actor(), "vacation.set", &person, changes, detail).await
     }
 
     /// Clears the vacation rule. Clearing an absent rule succeeds. Returns the audit id.
@@ -45,8 +49,15 @@ impl Desk {
         let person = self.target(principal, Permission::SetVacation, &target.into()).await?;
         let zone = self.settings.get().time_zone;
         let detail = json!({ "before": of_entry(&person.entry, &zone), "after": null });
-        self.change(principal.actor(), "vacation.clear", &person, modifications(None, &zone), detail).await
+        let mut changes = modifications(None, &zone);
+        changes.push(by_hand(&person.entry, principal));
+        self.change(principal.actor(), "vacation.clear", &person, changes, detail).await
     }
+}
+
+/// Records that the rule was set or cleared by hand, so that no file changes it.
+fn by_hand(person: &Entry, principal: &Principal) -> Modification {
+    set_by_hand(person, attr::MAIL_AUTO_REPLY_MODE, (Timestamp::now(), None), principal.actor())
 }
 
 /// Returns a vacation rule in the form that is stored: blanks trimmed, line ends LF, empty fields absent. An error

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::replay::{Origins, ValueKey, Values};
 use super::{Batches, ExplainError, ExplainedOrigin, TimedRecord, rfc3339};
 use crate::AuditRecord;
-use crate::people_list::lock_stands;
+use crate::person_lock::PersonLock;
 use crate::write::QUARANTINED;
 
 /// What is known of a person.
@@ -222,18 +222,10 @@ fn state(values: &Values, origins: &Origins, at: Timestamp) -> ExplainedState {
 }
 
 fn lock(value: &str, origins: &Origins, at: Timestamp) -> ExplainedLock {
-    let mut words = value.trim().splitn(5, ' ');
-    let mut word = || words.next().unwrap_or_default();
-    let (name, since, until, owner, reason) = (word(), word(), word(), word(), word());
-    ExplainedLock {
-        name: name.to_owned(),
-        since: rfc3339(since),
-        until: rfc3339(until),
-        owner: owner.to_owned(),
-        reason: reason.to_owned(),
-        stands: lock_stands(value, at),
-        origin: origin_of(origins, &ValueKey::of_person(attr::PROVOST_LOCK), value),
-    }
+    let PersonLock { name, since, until, owner, reason, stands } = PersonLock::parse(value, at);
+    let origin = origin_of(origins, &ValueKey::of_person(attr::PROVOST_LOCK), value);
+    let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    ExplainedLock { name, since: text(since), until: text(until), owner, reason, stands, origin }
 }
 
 fn addresses(facts: &PersonFacts<'_>, values: &Values, origins: &Origins) -> Vec<ExplainedAddress> {

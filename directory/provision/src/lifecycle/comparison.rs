@@ -10,10 +10,11 @@ use provost_lifecycle::{Decision, LifecycleFacts, decide};
 use provost_policy::PolicySet;
 use provost_schema::attr;
 
-use super::facts::{is_held_by_hand, lifecycle_facts};
+use super::facts::lifecycle_facts;
 use super::words;
 use crate::ReasonRule;
 use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::manual_origin::is_held_by_hand;
 use crate::plan::Reason;
 
 /// The rules and the moment by which entries are compared.

@@ -6,6 +6,8 @@ use provost_entry::time::parse_generalized;
 use provost_lifecycle::{AffiliationPeriod, Extension, LifecycleFacts, PERIODS_MAX, SentNotice};
 use provost_schema::attr;
 
+use crate::manual_origin::is_held_by_hand;
+
 /// Number of complete files that must lack a person before their affiliation counts as ended.
 const ABSENCES_MIN: u32 = 2;
 /// Maximum number of extensions, notices and marks of one kind that are read of a person.
@@ -34,16 +36,6 @@ pub(crate) fn lifecycle_facts(entry: &Entry, now: Timestamp) -> LifecycleFacts {
 /// Whether the account of an entry is closed.
 pub(crate) fn is_closed(entry: &Entry) -> bool {
     entry.first(attr::PROVOST_STATE).is_some_and(|state| state.eq_ignore_ascii_case("closed"))
-}
-
-/// Whether a value of provostOrigin says that the attribute was set by hand, and holds at `now`.
-pub(super) fn is_held_by_hand(entry: &Entry, attribute: &str, now: Timestamp) -> bool {
-    entry.texts(attr::PROVOST_ORIGIN).take(VALUES_READ_MAX).any(|origin| {
-        let mut words = origin.split(' ');
-        let is_of_attribute = words.next().is_some_and(|name| name.eq_ignore_ascii_case(attribute));
-        let until = words.nth(1).and_then(parse_generalized);
-        is_of_attribute && until.is_none_or(|until| now <= until)
-    })
 }
 
 /// The person's affiliations. An entry without provostAffiliation was written by an earlier version or by hand: its

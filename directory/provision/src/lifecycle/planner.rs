@@ -11,7 +11,8 @@ use provost_policy::{LIFECYCLE, PolicySet};
 use provost_schema::attr;
 
 use super::comparison::LifecycleRules;
-use super::facts::{is_closed, is_held_by_hand};
+use super::facts::is_closed;
+use crate::manual_origin::is_held_by_hand;
 use crate::plan::{ChangeKind, PersonChange, Plan, SourceStamp};
 use crate::write::{Write, WriteKind};
 
