@@ -207,6 +207,10 @@ pub mod attr {
     pub const PROVOST_OBJECTION: &str = "provostObjection";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
+    /// DN of an owner of a group (RFC 4519 §2.21).
+    pub const OWNER: &str = "owner";
+    /// Position of a person (RFC 4519 §2.38).
+    pub const TITLE: &str = "title";
     /// Attributes that only the directory's writer and the mail core may read: whoever has a value of one can log in as
     /// the person, or test guesses against it.
     pub const SECRETS: [&str; 4] = [USER_PASSWORD, PROVOST_PASSWORD_HISTORY, PROVOST_ACTIVATION, PROVOST_SCRAM];

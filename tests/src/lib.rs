@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod http;
 pub mod ldap;
 pub mod line;
+pub mod lists;
 pub mod mail;
 pub mod node;
 pub mod people;

@@ -83,6 +83,15 @@ pub fn rcpt_reply(address: SocketAddr, recipient: &str) -> anyhow::Result<String
     reply(&mut client, &format!("RCPT TO:<{recipient}>"))
 }
 
+/// The reply to RCPT for a recipient, from a person who has logged in to submission.
+pub fn rcpt_reply_as(address: SocketAddr, login: (&str, &str), from: &str, recipient: &str) -> anyhow::Result<String> {
+    let (mut client, _) = hello(address)?;
+    let answer = authenticate(&mut client, login)?;
+    ensure!(answer.starts_with("235"), "to AUTH: {answer}");
+    expect(&mut client, &format!("MAIL FROM:<{from}>"), "250")?;
+    reply(&mut client, &format!("RCPT TO:<{recipient}>"))
+}
+
 /// Whether IMAP accepts a login; an error when it neither accepts nor refuses the password.
 pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let mut client = TextClient::open(address)?;

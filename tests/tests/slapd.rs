@@ -586,3 +586,22 @@ fn each_change_of_what_a_person_may_do_shows_within_a_second() {
     };
     person.each_change_shows_in_time().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
 }
+
+/// Lists over slapd behave as over the embedded directory.
+#[test]
+fn lists_work_over_slapd() {
+    let sink = MailSink::start().unwrap();
+    let site = Site::start(&sink);
+    let ldap = site.slapd.ldap();
+    site.provost(&["settings", "set", "password-scheme", "ssha"]).good().unwrap();
+    let file = people::write_first(site.folder.path(), 3).unwrap();
+    site.provost(&["import", file.to_str().unwrap()]).good().unwrap();
+    site.wait_for(&SamplePerson::of(3).mail(), "250", LIMIT);
+    let lists = provost_tests::lists::ListSite {
+        address: &|port| site.ports.address(port),
+        provost: &|arguments| Ok(site.provost(arguments)),
+        ldap: &ldap,
+        sink: &sink,
+    };
+    lists.lists_work().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
+}

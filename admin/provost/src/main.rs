@@ -33,8 +33,8 @@ use clap::{Parser, Subcommand};
 use provost_provision::Language;
 
 use crate::commands::{
-    activation, address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings,
-    source, token, trace, undo, vacation, webhook,
+    activation, address, audit, directory, doctor, explain, group, import, lifecycle, person, policy, queue, roles,
+    settings, source, token, trace, undo, vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -121,6 +121,9 @@ enum Command {
     /// List, show and write the policies: the rules about people, as dated documents.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Groups of people and their mailing lists: list, show, create, change and delete.
+    #[command(subcommand)]
+    Group(group::Command),
     /// Send events to other programs: list, set, test and replay the endpoints.
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -182,6 +185,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
         Command::Source(command) => source::run(&config()?, command, &print).await,
         Command::Policy(command) => policy::run(&config()?, command, &print).await,
+        Command::Group(command) => group::run(&config()?, command, &print).await,
         Command::Webhook(command) => webhook::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }

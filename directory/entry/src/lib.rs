@@ -8,6 +8,7 @@ mod attribute;
 mod dn;
 mod entry;
 mod filter;
+mod group;
 pub mod ldif;
 mod modification;
 pub mod prep;
@@ -18,4 +19,8 @@ pub use attribute::{ATTRIBUTE_OCTETS_MAX, AttributeDescription, AttributeError};
 pub use dn::{DN_DEPTH_MAX, DN_OCTETS_MAX, Dn, DnError, Rdn};
 pub use entry::Entry;
 pub use filter::{FILTER_DEPTH_MAX, FILTER_OCTETS_MAX, Filter, FilterError};
+pub use group::{
+    FILTER_ATTRIBUTES, Facets, MEMBER_FILTER_DEPTH_MAX, MEMBER_FILTER_OCTETS_MAX, MemberFilter, MemberFilterError,
+    Poster,
+};
 pub use modification::{ModOp, Modification};

@@ -13,6 +13,7 @@ mod audit_export;
 mod detail;
 mod explain;
 mod forwarding;
+mod group;
 mod import;
 mod lifecycle;
 mod list;
@@ -40,6 +41,7 @@ pub use activation::{
 };
 pub use audit_export::{AuditPage, AuditSelection};
 pub use forwarding::ForwardingChange;
+pub use group::{GROUPS_LISTED_MAX, GroupDetail, GroupMember, GroupRules, GroupSummary, MEMBERS_SHOWN_MAX};
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{ListedPage, PEOPLE_PAGE_MAX};

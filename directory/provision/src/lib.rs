@@ -51,10 +51,11 @@ pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AnnouncedLoss,
     AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, DatedValue, Desk, DeskError,
-    ExpectedVersion, ForwardingChange, HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, LockRequest,
-    NamedPerson, NoticesSent, OBJECTION_CHARS_MAX, Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice,
-    PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, QuotaChange, RoleAddress, SEARCH_RESULTS_MAX,
-    SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError, VacationChange,
+    ExpectedVersion, ForwardingChange, GROUPS_LISTED_MAX, GroupDetail, GroupMember, GroupRules, GroupSummary,
+    HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, LockRequest, MEMBERS_SHOWN_MAX, NamedPerson,
+    NoticesSent, OBJECTION_CHARS_MAX, Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary,
+    PersonTimeline, PlannedImport, PurgeOutcome, QuotaChange, RoleAddress, SEARCH_RESULTS_MAX, SentActivation,
+    SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,

@@ -135,6 +135,10 @@ pub enum Permission {
     ViewTokens,
     /// Create and revoke tokens.
     ChangeTokens,
+    /// See groups, their lists and their members.
+    ViewGroups,
+    /// Create, change and delete groups.
+    ChangeGroups,
     /// See the settings that all nodes share.
     ViewSettings,
     /// Change the settings that all nodes share.
@@ -149,7 +153,7 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 27] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 29] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ListPeople,      [ANY, NO , ANY, NO , ANY, ANY, NO ]),
@@ -175,6 +179,8 @@ pub const TABLE: [(Permission, [Grant; ROLES.len()]); 27] = [
     (Permission::ViewAudit,       [NO , NO , NO , NO , ANY, ANY, NO ]),
     (Permission::ViewTokens,      [NO , NO , NO , NO , ANY, ANY, NO ]),
     (Permission::ChangeTokens,    [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::ViewGroups,      [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ChangeGroups,    [ANY, NO , ANY, ANY, ANY, NO , NO ]),
     (Permission::ViewSettings,    [NO , NO , NO , ANY, ANY, ANY, NO ]),
     (Permission::ChangeSettings,  [NO , NO , NO , NO , ANY, NO , NO ]),
     (Permission::InitDirectory,   [NO , NO , NO , NO , ANY, NO , NO ]),
@@ -208,6 +214,8 @@ impl Permission {
             Self::ViewAudit => "audit.view",
             Self::ViewTokens => "token.view",
             Self::ChangeTokens => "token.change",
+            Self::ViewGroups => "group.view",
+            Self::ChangeGroups => "group.change",
             Self::ViewSettings => "settings.view",
             Self::ChangeSettings => "settings.change",
             Self::InitDirectory => "directory.init",

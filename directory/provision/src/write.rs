@@ -22,6 +22,8 @@ pub enum AddressKind {
     Alias,
     /// A former primary address, which reaches the person until its end.
     Retained,
+    /// The address of a mailing list, which belongs to a group.
+    List,
 }
 
 /// provostAddressKind of an address that was recently taken from its owner.
@@ -34,6 +36,7 @@ impl AddressKind {
             Self::Primary => "primary",
             Self::Alias => "alias",
             Self::Retained => "retained",
+            Self::List => "list",
         }
     }
 }

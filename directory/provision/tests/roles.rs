@@ -9,8 +9,8 @@ use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Modification};
 use provost_provision::{
     ActivationSelection, Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, ForwardingChange, Grant,
-    ImportError, Journals, LockRequest, Permission, Principal, ProvisionSettings, QuotaChange, ROLES, Role, TABLE,
-    VacationChange, ensure_tree,
+    GroupRules, ImportError, Journals, LockRequest, Permission, Principal, ProvisionSettings, QuotaChange, ROLES, Role,
+    TABLE, VacationChange, ensure_tree,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -167,6 +167,11 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
         },
         Permission::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
         Permission::InitDirectory => desk.ensure_tree(who).await.map(drop),
+        Permission::ViewGroups => desk.groups(who).await.map(drop),
+        Permission::ChangeGroups => {
+            desk.create_group(who, "of-roles", Some("of-roles@example.edu"), &GroupRules::default()).await?;
+            desk.delete_group(who, "of-roles").await.map(drop)
+        }
         Permission::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),
         Permission::ChangeSettings => {
             desk.set_setting(who, "default-quota", &["5000000".to_owned()]).await?;

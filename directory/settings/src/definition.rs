@@ -25,6 +25,8 @@ const QUOTA_MAX: u64 = 1 << 50;
 const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
 /// Largest `message-size`, octets: a quarter of a node's default memory budget. One message may not take more.
 pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
+/// Upper bound of `list-recipients`: one message makes a row of the queue with as many addresses.
+const LIST_RECIPIENTS_MAX: u64 = 200_000;
 /// Upper bound of `retry-first` and `retry-max`: one day.
 const RETRY_MAX: Duration = Duration::from_hours(24);
 /// Upper bound of `queue-lifetime`: 30 days.
@@ -338,6 +340,19 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         write: |values| vec![values.message_size.to_string()],
     },
     SettingDefinition {
+        name: "list-recipients",
+        about: "the most recipients that a mailing list may reach; a message to a larger one is refused",
+        unit: "recipients",
+        rule: "a whole number from 1 to 200000",
+        container: ou::SERVICES,
+        example: "50000",
+        read: |values, stated| {
+            values.list_recipients = usize::try_from(whole(one(stated)?, 1, LIST_RECIPIENTS_MAX)?).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.list_recipients.to_string()],
+    },
+    SettingDefinition {
         name: "web-url",
         about: "address of the pages, for links in mails and letters",
         unit: "",
@@ -539,6 +554,8 @@ mod tests {
             ("removal-guard", "1", "1"),
             ("removal-guard", "100", "100"),
             ("message-size", "65536", "65536"),
+            ("list-recipients", "1", "1"),
+            ("list-recipients", "200000", "200000"),
             ("message-size", "134217728", "134217728"),
             ("retry-first", "1", "1"),
             ("retry-max", "86400", "86400"),
@@ -589,6 +606,8 @@ mod tests {
             ("removal-guard", "101"),
             ("removal-guard", "20 %"),
             ("message-size", "65535"),
+            ("list-recipients", "0"),
+            ("list-recipients", "200001"),
             ("message-size", "134217729"),
             ("retry-first", "0"),
             ("retry-max", "86401"),

@@ -51,6 +51,8 @@ pub struct SettingValues {
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
     pub message_size: u64,
+    /// `list-recipients`: the most recipients that a list may reach; a message to a larger one is refused.
+    pub list_recipients: usize,
     /// `retry-first`: time from the first deferral of a queued message to the next attempt; the wait then doubles.
     pub retry_first: Duration,
     /// `retry-max`: the longest wait between two attempts; it also bounds `retry-first`.
@@ -73,6 +75,7 @@ impl Default for SettingValues {
             lifecycle_interval: Duration::from_hours(1),
             removal_guard: 20,
             message_size: 50 * 1024 * 1024,
+            list_recipients: 50_000,
             retry_first: Duration::from_mins(1),
             retry_max: Duration::from_hours(1),
             queue_lifetime: Duration::from_hours(5 * 24),

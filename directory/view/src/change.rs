@@ -374,7 +374,11 @@ mod tests {
         let record = person(n, &format!("p{n}"));
         let ViewRecord::Person(whole) = &record else { unreachable!() };
         let changed = Person { state, ..(*whole.person).clone() };
-        let record = crate::snapshot::PersonRecord { person: Arc::new(changed), local_addresses: Box::default() };
+        let record = crate::snapshot::PersonRecord {
+            person: Arc::new(changed),
+            local_addresses: Box::default(),
+            facets: Default::default(),
+        };
         snapshot.insert(uuid(n), ViewRecord::Person(Arc::new(record)));
         let mut changes = ChangeSet::default();
         changes.record_entry(&snapshot, uuid(n));
@@ -470,7 +474,11 @@ mod tests {
             let mut watch = view.watch(&view.snapshot().person(uuid(1)).unwrap());
             assert!(!watch.is_revoked(&view, Timestamp::UNIX_EPOCH));
             let mut snapshot = (*view.snapshot()).clone();
-            let record = crate::snapshot::PersonRecord { person: Arc::new(changed), local_addresses: Box::default() };
+            let record = crate::snapshot::PersonRecord {
+                person: Arc::new(changed),
+                local_addresses: Box::default(),
+                facets: Default::default(),
+            };
             snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
             view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
             assert_eq!(

@@ -23,7 +23,7 @@ use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
 const HEADER: &[u8; 16] = b"provost-view 05\n";
-/// Version 4, whose people lack restrictions, forwarding and quota class, and whose addresses lack dates and targets
+/// Version 4, whose people lack restrictions, forwarding and quota class, and whose addresses lack dates and targets, and whose groups lack what they do as lists
 /// ([`layout4`]). Its cookie is dropped: only a full refresh brings them.
 const HEADER_4: &[u8; 16] = b"provost-view 04\n";
 /// Version 3, whose people lack the state of the password ([`layout3`]). Its cookie is dropped: only a full refresh

@@ -28,13 +28,13 @@ mod testing;
 
 pub use access::{Access, Forwarding, LockSpan, MailIntake};
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
-pub use group::Group;
+pub use group::{Expansion, ExpansionFault, GROUPS_VISITED_MAX, Group, ListAddress, ListPart};
 pub use login::{Login, LoginAttempt, source_network};
 pub use mapping::VACATION_INTERVAL_DAYS;
 pub use password_state::{PasswordDue, PasswordState};
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
-pub use provost_entry::{Address, AddressError};
+pub use provost_entry::{Address, AddressError, Dn, Entry, Poster};
 pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, OwnerSince, RecipientStatus, Snapshot};
 pub use status::ViewStatus;
@@ -199,7 +199,8 @@ impl View {
         for person in people {
             let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
             snapshot.insert(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), ViewRecord::Domain(domain.into()));
-            let record = PersonRecord { person: Arc::new(person), local_addresses: Box::default() };
+            let record =
+                PersonRecord { person: Arc::new(person), local_addresses: Box::default(), facets: Default::default() };
             snapshot.insert(uuid, ViewRecord::Person(Arc::new(record)));
         }
         let shared = ViewState::new(snapshot, None);
@@ -220,6 +221,21 @@ impl View {
             let (since, until, targets) = (Some(*since), None, Box::default());
             let record = snapshot::AddressRecord { entry_uuid, address, kind, owner, since, until, targets };
             snapshot.insert(entry_uuid, ViewRecord::Address(Arc::new(record)));
+        }
+        view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
+        view
+    }
+
+    /// Makes a View as [`View::fixed`] does, with these directory entries, mapped as those that a directory sends. One
+    /// that cannot be mapped is left out. For tests.
+    pub fn fixed_with_entries(people: Vec<Person>, suffix: &Dn, entries: &[Entry]) -> Self {
+        let view = Self::fixed(people);
+        let mut snapshot = (*view.snapshot()).clone();
+        for entry in entries {
+            let entry_uuid = Uuid::new_v5(&Uuid::NAMESPACE_X500, entry.dn.normalised().as_bytes());
+            if let mapping::MappedEntry::Record(record) = mapping::map(entry_uuid, entry, suffix) {
+                snapshot.insert(entry_uuid, record);
+            }
         }
         view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
         view
@@ -254,11 +270,16 @@ impl View {
         if !snapshot.serves(address.domain()) {
             return if health.complete() { RecipientStatus::NotLocal } else { RecipientStatus::Unavailable };
         }
+        if let Some(list) = snapshot.list(address) {
+            return RecipientStatus::List(Box::new(list));
+        }
         match snapshot.look_up(address, now) {
             Lookup::Person(person, _) if person.receives() => RecipientStatus::Person(person),
             Lookup::Person(..) if certain => RecipientStatus::Closed,
             Lookup::Quarantined | Lookup::Absent if certain => RecipientStatus::Unknown,
-            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => RecipientStatus::Unavailable,
+            Lookup::Person(..) | Lookup::List(_) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => {
+                RecipientStatus::Unavailable
+            }
         }
     }
 
@@ -352,6 +373,7 @@ mod tests {
         let view = View::fixed(vec![bare_person(1, "zoe"), closed, suspended]);
         let answer = |address: &str| match view.recipient(&Address::parse(address).unwrap()) {
             RecipientStatus::Person(_) => "person",
+            RecipientStatus::List(_) => "list",
             RecipientStatus::Unknown => "unknown",
             RecipientStatus::NotLocal => "not local",
             RecipientStatus::Closed => "closed",
@@ -382,7 +404,7 @@ mod tests {
         let view = View::fixed(vec![bare_person(1, "zoe")]);
         let never_complete = View::never_complete();
         let status = |view: &View, domain: &str| match view.recipient_without_address(domain) {
-            RecipientStatus::Person(_) | RecipientStatus::Closed => "person",
+            RecipientStatus::Person(_) | RecipientStatus::List(_) | RecipientStatus::Closed => "person",
             RecipientStatus::Unknown => "unknown",
             RecipientStatus::NotLocal => "not local",
             RecipientStatus::Unavailable => "unavailable",

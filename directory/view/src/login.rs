@@ -681,7 +681,11 @@ mod tests {
         let view = View::fixed(vec![with_password("old")]);
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
+        let record = PersonRecord {
+            person: Arc::new(with_password("new")),
+            local_addresses: Box::default(),
+            facets: Default::default(),
+        };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
@@ -705,7 +709,11 @@ mod tests {
         let turns = all_turns(&view.inner.verifier).await;
         let waiting = [login(&view, "zoe", "old", at(0)), login(&view, "zoe", "new", at(0))];
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
+        let record = PersonRecord {
+            person: Arc::new(with_password("new")),
+            local_addresses: Box::default(),
+            facets: Default::default(),
+        };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         let replace = async {
             while view.inner.verifier.turns.waiting() < 2 {
@@ -747,7 +755,11 @@ mod tests {
         }
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("right")), local_addresses: Box::default() };
+        let record = PersonRecord {
+            person: Arc::new(with_password("right")),
+            local_addresses: Box::default(),
+            facets: Default::default(),
+        };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");

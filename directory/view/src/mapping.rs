@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use provost_entry::{Address, Dn, Entry, time};
+use provost_entry::{Address, Dn, Entry, Facets, time};
 use provost_schema::{attr, class, ou};
 use provost_settings::{StatedEntry, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
 
-use crate::cow_map::MapKey;
+use crate::group::group_of_entry;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
-use crate::{Access, AddressKind, Affiliation, Group, Person, PersonState, Vacation};
+use crate::{Access, AddressKind, Affiliation, Person, PersonState, Vacation};
 
 /// Maximum number of `userPassword` values read: each may cost one hash at a login.
 const PASSWORDS_MAX: usize = 4;
@@ -33,8 +33,6 @@ pub const VACATION_INTERVAL_DAYS: u16 = 7;
 /// Longest interval between vacation replies, days. RFC 5230 §4.1 lets a site choose any maximum above 7.
 const VACATION_INTERVAL_DAYS_MAX: u16 = 365;
 
-/// Maximum number of members of a group; each takes 16 octets of memory.
-const MEMBERS_MAX: usize = 200_000;
 /// Longest `cn` of a group or a setting, octets.
 const NAME_OCTETS_MAX: usize = 256;
 
@@ -97,7 +95,11 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
         quota_class: entry.first(attr::PROVOST_QUOTA_CLASS).map(|class| short(&class.to_ascii_lowercase())),
         quota_until: entry.first(attr::PROVOST_QUOTA_UNTIL).and_then(time::parse_generalized),
     };
-    Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
+    Ok(ViewRecord::Person(Arc::new(PersonRecord {
+        person: Arc::new(person),
+        local_addresses,
+        facets: Facets::of_entry(entry),
+    })))
 }
 
 /// Maps provostState. Absent means active. Any value that is not named here means suspended, the safe choice: mail is
@@ -217,20 +219,7 @@ fn is_group(entry: &Entry, suffix: &Dn) -> bool {
 
 fn group(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a group without a cn of at most 256 octets")?;
-    let members = members(entry.texts(attr::MEMBER)).ok_or("a group of more than 200,000 members")?;
-    let dn = entry.dn.as_str().into();
-    Ok(ViewRecord::Group(Arc::new(Group { entry_uuid, name, dn, members })))
-}
-
-/// Returns the digests of the DNs among `texts`, sorted, each once; `None` for more than [`MEMBERS_MAX`] DNs.
-fn members<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Box<[MapKey]>> {
-    let mut members: Vec<_> = texts.filter_map(dn_key).take(MEMBERS_MAX + 1).collect();
-    if members.len() > MEMBERS_MAX {
-        return None;
-    }
-    members.sort_unstable();
-    members.dedup();
-    Some(members.into())
+    Ok(ViewRecord::Group(Arc::new(group_of_entry(entry_uuid, name, entry)?)))
 }
 
 /// Returns the `cn` in the RDN, else the first `cn`; `None` when it is absent, empty or too long.
@@ -358,16 +347,6 @@ mod tests {
                 other => panic!("{dn}: {other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn a_group_of_too_many_members_is_not_cut() {
-        let texts: Vec<_> = (0..=MEMBERS_MAX).map(|n| format!("uid={n}")).collect();
-        let count = |dns: usize| {
-            let texts = std::iter::once("not a dn").chain(texts.iter().take(dns).map(String::as_str));
-            members(texts).map(|members| members.len())
-        };
-        assert_eq!((count(MEMBERS_MAX), count(MEMBERS_MAX + 1)), (Some(MEMBERS_MAX), None));
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_entry::{Address, Dn};
+use provost_entry::{Address, Dn, Facets};
 use provost_settings::{Fallback, SharedSettings, StatedEntry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::claims::ClaimIndex;
 use crate::cow_map::{CowMap, MapKey, key_of};
-use crate::group::Groups;
+use crate::group::{Groups, ListAddress};
 use crate::guard::{EntryCounts, EntryKind};
 use crate::setting::StatedSettings;
 use crate::{Group, Person};
@@ -41,6 +41,8 @@ pub enum AddressKind {
 pub enum RecipientStatus {
     /// The person who receives the mail.
     Person(Arc<Person>),
+    /// The list that distributes the mail, or whose owners receive it; it may have ended.
+    List(Box<ListAddress>),
     /// The address certainly does not exist, or is quarantined: 550 5.1.1.
     Unknown,
     /// The View has no such domain, so mail for the domain would be relayed. This is certain only when
@@ -133,11 +135,15 @@ pub(crate) struct PersonRecord {
     pub(crate) person: Arc<Person>,
     /// `mailLocalAddress` values other than the primary address. They receive mail unless an address entry claims them.
     pub(crate) local_addresses: Box<[Address]>,
+    /// What filters of groups compare.
+    pub(crate) facets: Facets,
 }
 
 /// What an address resolves to in one snapshot, however old the snapshot is.
 pub(crate) enum Lookup {
     Person(Arc<Person>, AddressKind),
+    /// The address is that of this group.
+    List(Arc<Group>),
     /// The address has an entry, but the entry names no owner, or the owner is not in the snapshot.
     Orphan,
     Quarantined,
@@ -239,7 +245,7 @@ impl Snapshot {
         // The time is read here and not passed in: an address that has ended is nobody's for every caller.
         match self.look_up(address, Timestamp::now()) {
             Lookup::Person(person, kind) => Some((person, kind)),
-            Lookup::Orphan | Lookup::Quarantined | Lookup::Absent => None,
+            Lookup::List(_) | Lookup::Orphan | Lookup::Quarantined | Lookup::Absent => None,
         }
     }
 
@@ -316,6 +322,11 @@ impl Snapshot {
         if record.kind == AddressKind::Role && record.owner.is_none() {
             let person = self.person_of_role(record, now);
             return person.map_or(Lookup::Orphan, |person| Lookup::Person(person, AddressKind::Role));
+        }
+        if let Some(group) =
+            record.owner.filter(|_| record.kind == AddressKind::List).and_then(|dn| self.group_by_dn(&dn))
+        {
+            return Lookup::List(Arc::clone(group));
         }
         let owner = record.owner.and_then(|owner| self.names.holder(&owner)).and_then(|key| self.person_by_key(key));
         owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
@@ -425,6 +436,22 @@ impl Snapshot {
                 self.records().any(|(_, other)| matches!(other, ViewRecord::Container(other) if other == name))
             }
         }
+    }
+
+    /// Returns the entry of a list's address, whether or not it has ended.
+    pub(crate) fn list_record(&self, address: &Address) -> Option<&AddressRecord> {
+        let record = self.addresses.holder(&address_key(address)).and_then(|entry| self.address_by_key(entry))?;
+        (record.kind == AddressKind::List).then_some(record)
+    }
+
+    /// Returns the group whose DN has this digest.
+    pub(crate) fn group_by_dn(&self, dn: &MapKey) -> Option<&Arc<Group>> {
+        self.groups.by_dn(dn)
+    }
+
+    /// Returns the person whose DN has this digest.
+    pub(crate) fn person_by_dn(&self, dn: &MapKey) -> Option<Arc<Person>> {
+        self.names.holder(dn).and_then(|key| self.person_by_key(key))
     }
 
     fn person_by_key(&self, key: &MapKey) -> Option<Arc<Person>> {
@@ -591,6 +618,7 @@ mod tests {
         match snapshot.look_up(&Address::parse(address).unwrap(), Timestamp::UNIX_EPOCH) {
             Lookup::Person(person, _) if person.entry_uuid == uuid(1) => "zoe",
             Lookup::Person(..) => "another",
+            Lookup::List(_) => "list",
             Lookup::Orphan => "orphan",
             Lookup::Quarantined => "quarantined",
             Lookup::Absent => "absent",
@@ -686,7 +714,11 @@ mod tests {
         let mut snapshot = filled();
         let ViewRecord::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
         let local_addresses = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
-        let record = PersonRecord { person: Arc::clone(&record.person), local_addresses: local_addresses.into() };
+        let record = PersonRecord {
+            person: Arc::clone(&record.person),
+            local_addresses: local_addresses.into(),
+            facets: Facets::default(),
+        };
         snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         assert_eq!(resolved(&snapshot, "z@example.edu"), "zoe");
         assert_eq!(resolved(&snapshot, "old@example.edu"), "quarantined");
@@ -753,7 +785,8 @@ mod tests {
         assert_eq!(reached(&snapshot, "security@example.edu"), "postmaster");
         let mut closed = bare_person(1, "zoe.tremblay");
         closed.state = PersonState::Closed;
-        let record = PersonRecord { person: Arc::new(closed), local_addresses: Box::default() };
+        let record =
+            PersonRecord { person: Arc::new(closed), local_addresses: Box::default(), facets: Default::default() };
         snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         assert_eq!(reached(&snapshot, "abuse@example.edu"), "postmaster");
     }

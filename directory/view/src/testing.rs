@@ -46,6 +46,7 @@ pub(crate) fn person(n: u128, uid: &str) -> ViewRecord {
     ViewRecord::Person(Arc::new(PersonRecord {
         person: Arc::new(bare_person(n, uid)),
         local_addresses: Box::default(),
+        facets: Default::default(),
     }))
 }
 
@@ -70,7 +71,7 @@ pub(crate) fn group(n: u128, name: &str, people: &[u128]) -> ViewRecord {
     let mut members: Vec<_> = people.iter().filter_map(|n| dn_key(&person_dn(*n))).collect();
     members.sort_unstable();
     let dn = format!("cn={name},ou=groups,dc=example,dc=edu").into();
-    ViewRecord::Group(Arc::new(Group { entry_uuid: uuid(n), name: name.into(), dn, members: members.into() }))
+    ViewRecord::Group(Arc::new(Group::of_members(uuid(n), name.into(), dn, members.into())))
 }
 
 pub(crate) fn container(name: &str) -> ViewRecord {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
 use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, VacationReply};
 use provost_store::{BatchId, Flags, MailboxName, NewMessage, Op, QueueId};
-use provost_view::{MailIntake, Person, View};
+use provost_view::{MailIntake, Person, RecipientStatus, View};
 use uuid::Uuid;
 
 use crate::IncomingMessage;
@@ -77,6 +77,20 @@ impl Disposition {
             self.mailboxes.retain(|mailbox| !mailbox.is_inbox());
         }
         Some(self)
+    }
+
+    /// Drops redirects to lists of this site: a person's forwarding would pass whatever they receive to all members,
+    /// past the check of who may send. A message that has no other place is kept in INBOX.
+    pub(crate) fn without_lists(mut self, view: &View) -> Self {
+        let before = self.redirects.len();
+        let is_list = |path: &Path| {
+            path.address().is_some_and(|address| matches!(view.recipient(&address), RecipientStatus::List(_)))
+        };
+        self.redirects.retain(|path| !is_list(path));
+        if self.redirects.len() < before && self.ends_here() && self.reject.is_none() && self.mailboxes.is_empty() {
+            self.mailboxes.push(MailboxName::inbox());
+        }
+        self
     }
 
     /// RFC 5228 §2.10.6: an error in a script keeps the message.

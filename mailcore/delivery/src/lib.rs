@@ -5,6 +5,7 @@
 //! as "no such user", and a message lost because a person's rule is wrong.
 
 mod actions;
+mod list;
 mod outcome;
 mod trace;
 
@@ -24,6 +25,7 @@ use provost_view::{Person, RecipientStatus, View};
 use uuid::Uuid;
 
 use actions::{Disposition, Filing};
+pub use list::ListRefusal;
 pub use outcome::{Delivered, RecipientRefusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
@@ -66,10 +68,24 @@ pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
     BatchId::new(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
 }
 
+fn person_of(status: RecipientStatus) -> Result<Arc<Person>, Delivered> {
+    match status {
+        RecipientStatus::Person(person) => Ok(person),
+        // The callers have taken lists out.
+        RecipientStatus::List(_) | RecipientStatus::Unknown => Err(Delivered::Refused(RecipientRefusal::NoSuchUser)),
+        RecipientStatus::NotLocal => Err(Delivered::Refused(RecipientRefusal::NotLocal)),
+        RecipientStatus::Closed => Err(Delivered::Refused(RecipientRefusal::Closed)),
+        RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot answer now".into())),
+    }
+}
+
 impl Delivery {
     /// Whether a recipient would be accepted now (RCPT TO); `Err` is the outcome that a delivery would have.
     pub fn check(&self, recipient: &Address) -> Result<(), Delivered> {
-        self.person(recipient).map(|_| ())
+        match self.recipient(recipient) {
+            RecipientStatus::List(_) => Ok(()),
+            status => person_of(status).map(drop),
+        }
     }
 
     /// The address to which mail for `postmaster` without a domain goes (RFC 5321 §4.5.1): `postmaster` of a served
@@ -85,7 +101,20 @@ impl Delivery {
     /// Delivers one message to one recipient. On `Stored`, vacation reply, redirect and report of success are in the
     /// queue and as durable as the message.
     pub async fn deliver(&self, incoming: IncomingMessage<'_>) -> Delivered {
-        let delivered = match self.person(incoming.address) {
+        let delivered = match self.recipient(incoming.address) {
+            RecipientStatus::List(list) => self.distribute(incoming, &list).await,
+            status => self.deliver_to_person(incoming, person_of(status)).await,
+        };
+        metrics::counter!("provost_deliveries_total", "outcome" => delivered.as_label()).increment(1);
+        delivered
+    }
+
+    async fn deliver_to_person(
+        &self,
+        incoming: IncomingMessage<'_>,
+        person: Result<Arc<Person>, Delivered>,
+    ) -> Delivered {
+        match person {
             Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {
                 Delivered::Refused(RecipientRefusal::Loop)
             }
@@ -94,13 +123,11 @@ impl Delivery {
                 self.carry_out(incoming, &person, disposition).await
             }
             Ok(person) => match Disposition::of(&person, incoming, &self.view).forwarded(&person, incoming.now) {
-                Some(disposition) => self.carry_out(incoming, &person, disposition).await,
+                Some(disposition) => self.carry_out(incoming, &person, disposition.without_lists(&self.view)).await,
                 None => Delivered::Refused(RecipientRefusal::Closed),
             },
             Err(delivered) => delivered,
-        };
-        metrics::counter!("provost_deliveries_total", "outcome" => delivered.as_label()).increment(1);
-        delivered
+        }
     }
 
     /// The person's mailbox for quarantine: the one with the use `\Junk` (RFC 6154), else the one named Junk.
@@ -113,18 +140,11 @@ impl Delivery {
         by_use.or_else(|| MailboxName::parse(JUNK)).unwrap_or_else(MailboxName::inbox)
     }
 
-    /// The person whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
-    fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
-        let known = match (self.view.recipient(recipient), without_detail(recipient)) {
+    /// Whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
+    fn recipient(&self, recipient: &Address) -> RecipientStatus {
+        match (self.view.recipient(recipient), without_detail(recipient)) {
             (RecipientStatus::Unknown, Some(user)) => self.view.recipient(&user),
             (known, _) => known,
-        };
-        match known {
-            RecipientStatus::Person(person) => Ok(person),
-            RecipientStatus::Unknown => Err(Delivered::Refused(RecipientRefusal::NoSuchUser)),
-            RecipientStatus::NotLocal => Err(Delivered::Refused(RecipientRefusal::NotLocal)),
-            RecipientStatus::Closed => Err(Delivered::Refused(RecipientRefusal::Closed)),
-            RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot answer now".into())),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use provost_store::BatchError;
 
+use crate::ListRefusal;
+
 /// The outcome for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivered {
@@ -32,6 +34,8 @@ pub enum RecipientRefusal {
     OwnerNotRecorded,
     /// 550 5.7.1: the recipient's rule rejects the message with this text (RFC 5429).
     Rejected(String),
+    /// A list does not take the message.
+    List(ListRefusal),
     /// 554 5.3.0: the message exceeds a bound of the store.
     Store(String),
 }
@@ -59,6 +63,7 @@ impl RecipientRefusal {
             Self::OwnerChanged => (550, "5.7.17", "Mailbox owner has changed".into()),
             Self::OwnerNotRecorded => (550, "5.7.19", "Since when this mailbox has its owner is not known".into()),
             Self::Rejected(text) => (550, "5.7.1", text.clone()),
+            Self::List(refusal) => refusal.reply(),
             Self::Store(text) => (554, "5.3.0", text.clone()),
         }
     }

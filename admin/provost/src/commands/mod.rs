@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod lifecycle;
 mod moment;

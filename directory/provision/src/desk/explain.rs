@@ -144,7 +144,7 @@ impl Desk {
         }
     }
 
-    async fn is_served(&self, address: &Address) -> Result<bool, DeskError> {
+    pub(super) async fn is_served(&self, address: &Address) -> Result<bool, DeskError> {
         if address.domain() == self.settings.get().domain {
             return Ok(true);
         }

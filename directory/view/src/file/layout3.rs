@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use provost_entry::Address;
+use provost_entry::{Address, Facets};
 use provost_settings::StatedEntry;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::layout4::AddressRecord4;
+use super::layout4::{AddressRecord4, Group4};
 use crate::snapshot::{PersonRecord, ViewRecord};
-use crate::{Access, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
+use crate::{Access, Affiliation, PasswordState, Person, PersonState, Vacation};
 
 /// As [`ViewRecord`], with the variants and fields of version 3 in their order.
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ pub(super) enum Record {
     Person(Box<PersonRecord3>),
     Address(AddressRecord4),
     Domain(Arc<str>),
-    Group(Arc<Group>),
+    Group(Group4),
     Setting(Arc<StatedEntry>),
     Container(Arc<str>),
 }
@@ -49,11 +49,15 @@ impl From<Record> for ViewRecord {
         match record {
             Record::Person(record) => {
                 let person = Arc::new(record.person.into());
-                Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
+                Self::Person(Arc::new(PersonRecord {
+                    person,
+                    local_addresses: record.local_addresses,
+                    facets: Facets::default(),
+                }))
             }
             Record::Address(record) => Self::Address(Arc::new(record.into())),
             Record::Domain(domain) => Self::Domain(domain),
-            Record::Group(group) => Self::Group(group),
+            Record::Group(group) => Self::Group(Arc::new(group.into())),
             Record::Setting(stated) => Self::Setting(stated),
             Record::Container(name) => Self::Container(name),
         }

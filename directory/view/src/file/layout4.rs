@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use provost_entry::Address;
+use provost_entry::{Address, Facets};
 use provost_settings::StatedEntry;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ pub(super) enum Record4 {
     Person(Box<PersonRecord4>),
     Address(AddressRecord4),
     Domain(Arc<str>),
-    Group(Arc<Group>),
+    Group(Group4),
     Setting(Arc<StatedEntry>),
     Container(Arc<str>),
 }
@@ -35,6 +35,21 @@ impl From<AddressRecord4> for AddressRecord {
     fn from(record: AddressRecord4) -> Self {
         let AddressRecord4 { entry_uuid, address, kind, owner } = record;
         Self { entry_uuid, address, kind, owner, since: None, until: None, targets: Box::default() }
+    }
+}
+
+/// A group without what it does as a list.
+#[derive(Deserialize)]
+pub(super) struct Group4 {
+    entry_uuid: Uuid,
+    name: Box<str>,
+    dn: Box<str>,
+    members: Box<[MapKey]>,
+}
+
+impl From<Group4> for Group {
+    fn from(group: Group4) -> Self {
+        Self::of_members(group.entry_uuid, group.name, group.dn, group.members)
     }
 }
 
@@ -66,11 +81,15 @@ impl From<Record4> for ViewRecord {
         match record {
             Record4::Person(record) => {
                 let person = Arc::new(record.person.into());
-                Self::Person(Arc::new(PersonRecord { person, local_addresses: record.local_addresses }))
+                Self::Person(Arc::new(PersonRecord {
+                    person,
+                    local_addresses: record.local_addresses,
+                    facets: Facets::default(),
+                }))
             }
             Record4::Address(record) => Self::Address(Arc::new(record.into())),
             Record4::Domain(domain) => Self::Domain(domain),
-            Record4::Group(group) => Self::Group(group),
+            Record4::Group(group) => Self::Group(Arc::new(group.into())),
             Record4::Setting(stated) => Self::Setting(stated),
             Record4::Container(name) => Self::Container(name),
         }

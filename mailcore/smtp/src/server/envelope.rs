@@ -82,7 +82,9 @@ impl SmtpSession {
         };
         let octets = recipient_octets(&recipient);
         let route = if transaction.make_room(octets) {
-            DeliveryRoute::of(&recipient.path, &self.config).if_valid_since(valid_since, &self.config, now)
+            let route = DeliveryRoute::of(&recipient.path, &self.config);
+            let route = route.if_may_send(&transaction.arrival, &self.config, now);
+            route.if_valid_since(valid_since, &self.config, now)
         } else {
             DeliveryRoute::NoMemory
         };

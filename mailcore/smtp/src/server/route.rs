@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use provost_delivery::{Delivered, RecipientRefusal};
-use provost_message::{Address, Path};
+use provost_message::{Address, Arrival, Path};
 
 use super::config::SmtpConfig;
 use super::valid_since::refusal_since;
@@ -47,6 +47,16 @@ impl DeliveryRoute {
 }
 
 impl DeliveryRoute {
+    /// The same route, unless it leads to a list that does not take mail from this sender.
+    pub(super) fn if_may_send(self, arrival: &Arrival, config: &SmtpConfig, now: Timestamp) -> Self {
+        let Self::Local(address) = &self else { return self };
+        match config.delivery.check_sender(address, arrival, now) {
+            Ok(()) | Err(Delivered::Stored) => self,
+            Err(Delivered::Refused(refusal)) => Self::Refused(refusal),
+            Err(Delivered::Unavailable(_)) => Self::Unavailable,
+        }
+    }
+
     /// The same route, unless the mailbox has had its owner for less long than the sender asks (RFC 7293).
     pub(super) fn if_valid_since(self, moment: Option<Timestamp>, config: &SmtpConfig, now: Timestamp) -> Self {
         let (Self::Local(address), Some(moment)) = (&self, moment) else { return self };

@@ -44,6 +44,7 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
                 RecipientRefusal::NoSuchUser => "unknown",
                 RecipientRefusal::Closed => "closed",
                 RecipientRefusal::OwnerChanged | RecipientRefusal::OwnerNotRecorded => "owner",
+                RecipientRefusal::List(_) => "list",
                 _ => "refused",
             };
             Verdict::object(label, refused(refusal))

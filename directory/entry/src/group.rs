@@ -1,0 +1,12 @@
+//! What the entry of a group says besides its members: who may send, and which people a filter matches. The View obeys
+//! it, provisioning checks it.
+
+mod facets;
+mod filter;
+mod poster;
+
+pub use facets::Facets;
+pub use filter::{
+    FILTER_ATTRIBUTES, MEMBER_FILTER_DEPTH_MAX, MEMBER_FILTER_OCTETS_MAX, MemberFilter, MemberFilterError,
+};
+pub use poster::Poster;
