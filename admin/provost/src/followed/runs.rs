@@ -33,6 +33,9 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(20);
 /// Wait after a session that ended in order. Each failure doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// Longest wait after a failure of this site, such as an import that is refused: somebody has to act first, and each
+/// attempt reads both directories whole.
+const IMPORT_BACKOFF_MAX: Duration = Duration::from_secs(3600);
 /// Changes wait for others until none has come for this long, or for [`WAIT_MAX`], or until there are [`WAITING_MAX`].
 const QUIET: Duration = Duration::from_millis(300);
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -117,7 +120,8 @@ impl FollowedSource {
                     Err(error) => {
                         refusals = if is_refusal(&error) { refusals + 1 } else { 0 };
                         self.note_failure(&error, refusals >= REFUSALS_MAX).await;
-                        wait = (wait * 2).min(BACKOFF_MAX);
+                        let is_of_directory = error.downcast_ref::<FollowError>().is_some();
+                        wait = (wait * 2).min(if is_of_directory { BACKOFF_MAX } else { IMPORT_BACKOFF_MAX });
                     }
                 },
                 Ok(None) => wait = RENEW_INTERVAL,
