@@ -68,6 +68,7 @@ impl Upload {
         ImportOptions {
             source: self.source.clone(),
             read: ReadOptions { encoding, separator, ..ReadOptions::default() },
+            ..ImportOptions::default()
         }
     }
 }

@@ -13,6 +13,7 @@ mod audit_export;
 mod detail;
 mod explain;
 mod forwarding;
+mod guard;
 mod import;
 mod lifecycle;
 mod list;
@@ -40,6 +41,7 @@ pub use activation::{
 };
 pub use audit_export::{AuditPage, AuditSelection};
 pub use forwarding::ForwardingChange;
+pub use guard::{KeptPlanUseError, PlanApproval};
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{ListedPage, PEOPLE_PAGE_MAX};
