@@ -315,6 +315,7 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::Desk(error) => error.into(),
             ImportError::File(error) => error.into(),
+            ImportError::OldFile(_) => Self::new(ProblemKind::FileRefused, error.to_string()),
             ImportError::Plan(error) => Self::new(ProblemKind::Inconsistent, error.to_string()),
             ImportError::Fault(error) => Self::internal("a bug ended the planning", &error),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
-use provost_provision::{Encoding, ImportOptions, ReadOptions};
+use provost_provision::{Coverage, Encoding, ImportOptions, ReadOptions};
 use provost_store::{
     ChangeCondition, STATE_VALUE_OCTETS_MAX, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull,
 };
@@ -51,6 +51,9 @@ pub(crate) struct Upload {
     pub(crate) encoding: Option<UploadEncoding>,
     /// Comma, semicolon or tab if the caller gave one; otherwise the header decides.
     pub(crate) separator: Option<char>,
+    /// Whether the file names only some people, if the caller said so; otherwise the profile decides.
+    #[serde(default)]
+    pub(crate) is_partial: Option<bool>,
     /// Hash of the plan at the time of the upload.
     pub(crate) hash: String,
 }
@@ -65,9 +68,14 @@ impl Upload {
             UploadEncoding::Utf16 => Encoding::Utf16,
         });
         let separator = self.separator.and_then(|c| u8::try_from(c).ok());
+        let coverage = self.is_partial.map(|is_partial| match is_partial {
+            true => Coverage::Partial,
+            false => Coverage::Complete,
+        });
         ImportOptions {
             source: self.source.clone(),
-            read: ReadOptions { encoding, separator, ..ReadOptions::default() },
+            read: ReadOptions { encoding, separator, coverage, ..ReadOptions::default() },
+            ..ImportOptions::default()
         }
     }
 }
@@ -186,6 +194,7 @@ mod tests {
             source: None,
             encoding: None,
             separator: Some(';'),
+            is_partial: None,
             hash: "h".into(),
         }
     }

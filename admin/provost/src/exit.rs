@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,
+    /// The guard stopped a plan: nothing was changed, and the plan is kept for a second person.
+    GuardTripped = 3,
     /// The command ran to its end, but rows were left out or not applied.
     RowsRejected = 4,
     /// The directory, a followed directory, or the audit or journal of its changes, is unavailable, or the outcome of a change is unknown.
@@ -47,6 +49,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 fn exit_of(error: &anyhow::Error) -> Exit {
     if error.chain().any(|cause| matches!(desk_error(cause), Some(DeskError::NotAllowed(_)))) {
         return Exit::NotAllowed;
+    }
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ApplyError::Guard(_)))) {
+        return Exit::GuardTripped;
     }
     if is_unavailable(error) { Exit::DirectoryUnavailable } else { Exit::Failed }
 }

@@ -33,8 +33,8 @@ use clap::{Parser, Subcommand};
 use provost_provision::Language;
 
 use crate::commands::{
-    activation, address, audit, directory, doctor, explain, group, import, lifecycle, person, policy, queue, roles,
-    settings, source, token, trace, undo, vacation, webhook,
+    activation, address, apply, audit, directory, doctor, explain, group, import, lifecycle, person, plan, policy,
+    queue, roles, settings, source, token, trace, undo, vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ fn parse_language(text: &str) -> Result<Language, String> {
     Language::parse(text).ok_or_else(|| "the languages are en and fr".to_owned())
 }
 
-const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows left out \
+const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 3 stopped by the guard, 4 rows left out \
     or not applied, 5 directory unavailable, 6 not allowed.";
 
 #[derive(Subcommand)]
@@ -79,6 +79,10 @@ enum Command {
     Proof(quickstart::ProofArguments),
     /// Import a registrar's CSV file into the directory.
     Import(import::Arguments),
+    /// Plan a file and keep the plan; list and show plans that are kept.
+    Plan(plan::Arguments),
+    /// Apply a plan that is kept, or one that the guard has stopped.
+    Apply(apply::Arguments),
     /// Take an import back; without a batch, list the last imports.
     Undo(undo::Arguments),
     /// Find and show people.
@@ -169,6 +173,8 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Quickstart(arguments) => quickstart::run(arguments, log).await,
         Command::Proof(arguments) => quickstart::proof(&config()?, &arguments).await,
         Command::Import(arguments) => import::run(&config()?, &arguments, &print).await,
+        Command::Plan(arguments) => plan::run(&config()?, arguments, &print).await,
+        Command::Apply(arguments) => apply::run(&config()?, &arguments, &print).await,
         Command::Undo(arguments) => undo::run(&config()?, &arguments, &print).await,
         Command::Person(command) => person::run(&config()?, command, &print).await,
         Command::Explain(arguments) => explain::run(&config()?, &arguments, &print).await,

@@ -5,10 +5,12 @@
 //! under an earlier version can be kept. [`PolicySet`] chooses the version for a person and a moment.
 //!
 //! This crate reads and checks documents. What a kind of policy decides is in the crate that uses it; the rules of the
-//! lifecycle and of names are here, because the programs that show policies check them too. No function of this crate reads the clock.
+//! lifecycle, of names and of the guard are here, because the programs that show policies check them too. No function of
+//! this crate reads the clock.
 
 mod days;
 mod document;
+mod guard;
 mod lifecycle;
 mod line;
 mod naming;
@@ -20,6 +22,7 @@ mod terms;
 
 pub use days::{days_after, days_before};
 pub use document::{POLICY_NAME_OCTETS_MAX, PolicyDocument, PolicyError};
+pub use guard::{FailureLimit, GUARD, GUARD_WINDOW_DAYS_MAX, GuardCategory, GuardLimit, GuardPolicy};
 pub use lifecycle::{BUILT_IN_LIFECYCLES, LIFECYCLE, LifecyclePolicy, PromiseDate, PurgeRule};
 pub use line::{LINE_OCTETS_MAX, LINES_MAX, PolicyLine};
 pub use naming::{AlumniAddress, BUILT_IN_NAMING, LOCAL_PART_OCTETS_MAX, NAMING, NameSpaces, NamingRules};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::document::{PolicyDocument, PolicyError};
+use crate::guard::{GUARD, GuardPolicy};
 use crate::lifecycle::{BUILT_IN_LIFECYCLES, LIFECYCLE, LifecyclePolicy};
 use crate::naming::{NAMING, NamingRules};
 
@@ -19,6 +20,8 @@ pub struct PolicySet {
     lifecycles: HashMap<String, LifecyclePolicy>,
     /// The naming documents, read; by name.
     namings: HashMap<String, NamingRules>,
+    /// The guard documents, read; by name.
+    guards: HashMap<String, GuardPolicy>,
 }
 
 /// Why policies cannot be used: no decision is made by half of the rules.
@@ -49,6 +52,7 @@ impl PolicySet {
             match document.kind.as_str() {
                 LIFECYCLE => drop(set.lifecycles.insert(document.name.clone(), LifecyclePolicy::of(&document)?)),
                 NAMING => drop(set.namings.insert(document.name.clone(), NamingRules::of(&document)?)),
+                GUARD => drop(set.guards.insert(document.name.clone(), GuardPolicy::of(&document)?)),
                 _ => {}
             }
             set.documents.push(document);
@@ -94,6 +98,12 @@ impl PolicySet {
             return None;
         }
         self.namings.get(&self.in_force(NAMING, affiliation, program, at)?.name)
+    }
+
+    /// The limits of the guard that hold at a moment: those of the latest document, else the built-in ones.
+    pub fn guard_in_force(&self, at: Timestamp) -> GuardPolicy {
+        let document = self.in_force(GUARD, "", None, at);
+        document.and_then(|document| self.guards.get(&document.name)).cloned().unwrap_or_default()
     }
 
     /// The document of a kind that holds at a moment for a person with this affiliation and programme.

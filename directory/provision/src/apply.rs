@@ -16,13 +16,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use provost_client::Directory;
 use provost_credential::{PasswordPolicy, PasswordValues, Secret};
+use provost_entry::time::parse_generalized;
+use provost_policy::FailureLimit;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use self::batch_audit::BatchAudit;
-pub use self::error::ApplyError;
 use self::error::PersonFailure;
+pub use self::error::{ApplyError, GuardStop};
 use self::perform::{BatchEntries, Performer, now};
+use crate::guard::{BatchEntry, PlanEffect, write_batch};
 use crate::journal::{EndLine, Journal, JournalError, Journals};
 use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan, PlanOrigin};
 
@@ -86,6 +89,19 @@ pub struct Applier<'a> {
     pub audit: &'a Audit,
     /// Where each write is recorded.
     pub journals: &'a Journals,
+    /// What the batch records in the directory, and when it stops.
+    pub batch: BatchOptions,
+}
+
+/// What an apply records of its batch in the directory, and when it stops.
+#[derive(Clone, Debug, Default)]
+pub struct BatchOptions {
+    /// What the plan does, for the entry of the batch; `None` writes no entry.
+    pub effect: Option<Arc<PlanEffect>>,
+    /// Who approved a plan that the guard had stopped, and why.
+    pub approval: Option<String>,
+    /// Failures that stop the apply.
+    pub failures: FailureLimit,
 }
 
 /// Called with [`ApplyProgress`] as people are done.
@@ -142,6 +158,7 @@ impl Applier<'_> {
             performer: &performer,
             batch_audit: &batch_audit,
             turns: &turns,
+            failures: self.batch.failures,
             started,
         };
         let stopped = self.run_batch(&work, &journal, stop, &mut outcomes, progress).await;
@@ -162,7 +179,12 @@ impl Applier<'_> {
         outcomes: &mut Outcomes,
         progress: OnProgress<'_>,
     ) -> Option<ApplyError> {
-        if let Err(error) = self.note_begin(work.plan, outcomes).await {
+        // The entry comes before the first person: plans of the same days add up even if this one is killed.
+        let noted = match self.write_batch_entry(work.plan, journal).await {
+            Ok(()) => self.note_begin(work.plan, outcomes).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
             return Some(error);
         }
         let mut stopped = work.run(stop, outcomes, progress).await;
@@ -252,6 +274,22 @@ impl Applier<'_> {
         journal.end(EndLine { at: now(), applied: outcomes.applied, failed: outcomes.failed.len() }).await
     }
 
+    async fn write_batch_entry(&self, plan: &Plan, journal: &Journal) -> Result<(), ApplyError> {
+        let Some(effect) = &self.batch.effect else { return Ok(()) };
+        let batch = BatchEntry {
+            id: journal.batch.clone(),
+            source: plan.sources().first().map(|source| source.name.clone()).unwrap_or_default(),
+            digest: plan.digest(),
+            plan_hash: plan.hash().to_owned(),
+            since: parse_generalized(&journal.since).unwrap_or_else(jiff::Timestamp::now),
+            effect: PlanEffect::clone(effect),
+            approval: self.batch.approval.clone(),
+            is_undone: false,
+            is_of_rules: plan.origin() == PlanOrigin::Lifecycle,
+        };
+        Ok(write_batch(self.directory, &batch, &self.actor.name).await?)
+    }
+
     async fn note_begin(&self, plan: &Plan, outcomes: &Outcomes) -> Result<(), ApplyError> {
         let begin = json!({
             "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
@@ -294,6 +332,8 @@ struct ApplyContext<'a> {
     batch_audit: &'a BatchAudit<'a>,
     /// One permit for each person being written, [`WRITING`] in all.
     turns: &'a Semaphore,
+    /// Failures that stop the apply.
+    failures: FailureLimit,
     /// When the apply began, before it settled other batches and opened its journal.
     started: Instant,
 }
@@ -352,6 +392,10 @@ impl<'a> ApplyContext<'a> {
                 Some(ended) = writing.next() => {
                     stopped = outcomes.count(ended).or(stopped);
                     report_end();
+                    let (failed, done) = (outcomes.failed.len(), outcomes.applied + outcomes.failed.len());
+                    if stopped.is_none() && self.failures.stops(failed, done) {
+                        stopped = Some(ApplyError::TooManyFailures { failed, done });
+                    }
                 }
                 () = &mut stop, if going_on => outcomes.interrupted = true,
             }
@@ -476,6 +520,7 @@ mod tests {
             actor: &actor,
             audit: &audit,
             journals: &journals,
+            batch: BatchOptions::default(),
         };
         let mut last = ApplyProgress { done: 0, total: 0 };
         let ended =

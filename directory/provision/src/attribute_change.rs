@@ -74,6 +74,12 @@ impl AttributeChange {
         held == self.after.iter().map(String::as_str).collect()
     }
 
+    /// Whether the entry holds exactly the values of `before`.
+    pub(crate) fn is_before_in(&self, entry: &Entry) -> bool {
+        let held: BTreeSet<&str> = entry.texts(self.name.as_str()).collect();
+        held == self.before.iter().map(String::as_str).collect()
+    }
+
     /// The condition that the entry still holds all values of `before`, or has no value when `before` is empty.
     pub(crate) fn is_as_before(&self) -> Filter {
         if self.before.is_empty() {

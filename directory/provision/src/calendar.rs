@@ -22,6 +22,12 @@ pub(crate) fn last_second(from: Timestamp, days: u32, zone: &TimeZone) -> Option
     day_ends(zone, zone.to_datetime(provost_policy::days_after(from, days, zone)?).date())
 }
 
+/// The first second of the day of a moment; the moment itself where the zone has no such second.
+pub(crate) fn first_second(at: Timestamp, zone: &TimeZone) -> Timestamp {
+    let day = zone.to_datetime(at).date();
+    zone.to_timestamp(day.at(0, 0, 0, 0)).unwrap_or(at)
+}
+
 /// The day in `zone` at a GeneralizedTime; `None` for text that is not a GeneralizedTime.
 pub(crate) fn day_of(zone: &TimeZone, time: &str) -> Option<Date> {
     Some(zone.to_datetime(parse_generalized(time)?).date())

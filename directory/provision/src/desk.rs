@@ -14,6 +14,7 @@ mod detail;
 mod explain;
 mod forwarding;
 mod group;
+mod guard;
 mod import;
 mod lifecycle;
 mod list;
@@ -42,6 +43,7 @@ pub use activation::{
 pub use audit_export::{AuditPage, AuditSelection};
 pub use forwarding::ForwardingChange;
 pub use group::{GROUPS_LISTED_MAX, GroupDetail, GroupMember, GroupRules, GroupSummary, MEMBERS_SHOWN_MAX};
+pub use guard::{KeptPlanUseError, PlanApproval};
 pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{ListedPage, PEOPLE_PAGE_MAX};

@@ -26,6 +26,7 @@ use lines::{HeaderLine, JournalContent, JournalLine};
 use uuid::Uuid;
 use writer::JournalWriter;
 
+use crate::kept_plans::KeptPlans;
 use crate::{Actor, Plan};
 
 /// Number of finished batches that are kept for undo. Before a new batch begins, older ones are removed.
@@ -135,6 +136,25 @@ impl Journals {
             }
         }
         Ok(kept_batch)
+    }
+
+    /// Kept plans are in a folder beside the journals.
+    pub(crate) fn kept_plans(&self) -> KeptPlans {
+        KeptPlans::new(self.folder.join("plans"))
+    }
+
+    /// The unfinished batch of the plan with this hash, whether or not an apply works on it. Blocks.
+    pub(crate) fn open_batch_of(&self, hash: &str) -> Result<Option<String>, JournalError> {
+        for batch in self.open_batches()? {
+            let file = match File::open(self.path(&batch, OPEN)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            if JournalContent::header(&file)?.is_some_and(|header| header.plan_hash == hash) {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
     }
 
     /// The plan of a batch.

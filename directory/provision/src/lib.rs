@@ -15,8 +15,10 @@ mod calendar;
 mod desk;
 mod explain;
 mod followed;
+mod guard;
 mod history;
 mod journal;
+mod kept_plans;
 mod lifecycle;
 mod manual_origin;
 mod naming;
@@ -44,7 +46,7 @@ mod write;
 use provost_source as source;
 
 pub use activation::{LetterPages, LetterSite};
-pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
+pub use apply::{Applier, ApplyError, ApplyProgress, BatchOptions, GuardStop, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use audit_csv::{audit_csv_header, audit_csv_lines};
@@ -52,10 +54,11 @@ pub use desk::{
     ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, AnnouncedLoss,
     AuditPage, AuditSelection, BatchSummary, ChangeTarget, CredentialDetail, DatedValue, Desk, DeskError,
     ExpectedVersion, ForwardingChange, GROUPS_LISTED_MAX, GroupDetail, GroupMember, GroupRules, GroupSummary,
-    HISTORY_MAX, ImportError, ImportOptions, Invitee, ListedPage, LockRequest, MEMBERS_SHOWN_MAX, NamedPerson,
-    NoticesSent, OBJECTION_CHARS_MAX, Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice, PersonSummary,
-    PersonTimeline, PlannedImport, PurgeOutcome, QuotaChange, RoleAddress, SEARCH_RESULTS_MAX, SentActivation,
-    SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError, VacationChange,
+    HISTORY_MAX, ImportError, ImportOptions, Invitee, KeptPlanUseError, ListedPage, LockRequest, MEMBERS_SHOWN_MAX,
+    NamedPerson, NoticesSent, OBJECTION_CHARS_MAX, Objection, PEOPLE_PAGE_MAX, PersonDetail, PersonNotice,
+    PersonSummary, PersonTimeline, PlanApproval, PlannedImport, PurgeOutcome, QuotaChange, RoleAddress,
+    SEARCH_RESULTS_MAX, SentActivation, SimulatedFeed, SimulationReport, StatedSetting, StoredPassword, UndoError,
+    VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedOrigin, ExplainedState,
@@ -64,8 +67,10 @@ pub use explain::{
 pub use followed::{
     FollowError, FollowedAccess, FollowedChanges, FollowedDirectory, FollowedStep, FollowedStream, check_entries,
 };
+pub use guard::{CohortCount, GuardReport, GuardTrip, PlanEffect};
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use kept_plans::{KeptPlan, KeptPlanError};
 pub use manual_origin::ManualOrigin;
 pub use naming::{NameConflict, NamingNote, fold_name};
 pub use outbox::{MailCondition, MailOutbox, OutgoingMail};

@@ -4,11 +4,14 @@
 //! gives an empty plan. A plan deletes no entry: a person whom no source names stays unchanged, and no address
 //! passes from one person to another.
 
+mod absence;
 mod actual;
 mod addresses;
 mod change;
 mod complete;
+mod effect;
 mod index;
+mod moved;
 mod names;
 mod packed;
 mod people;
@@ -30,6 +33,8 @@ use crate::wanted::WantedState;
 pub use actual::DirectoryContent;
 pub use change::{ChangeKind, PersonChange, Reason};
 pub use complete::complete;
+pub(crate) use effect::plan_effect;
+pub(crate) use moved::moved;
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
@@ -102,6 +107,9 @@ pub struct PlanSummary {
     /// Changes by which the lifecycle ends addresses.
     #[serde(default)]
     pub address: usize,
+    /// People whom a complete file of their source does not name, and whose absence is counted or confirmed.
+    #[serde(default)]
+    pub absent: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -143,6 +151,7 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
             Err(problem) => rejected.push((person.origin.source, problem)),
         }
     }
+    changes.extend(absence::absences(wanted, actual, planner.lifecycle()));
     rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     let stamp = |source: &Source| SourceStamp {
         name: source.name.clone(),
@@ -192,6 +201,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         state: count(ChangeKind::State),
         purge: count(ChangeKind::Purge),
         address: count(ChangeKind::Address),
+        absent: count(ChangeKind::Absence),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),

@@ -117,6 +117,8 @@ pub enum Permission {
     ViewImports,
     /// Apply a plan of an import.
     ApplyImport,
+    /// Apply a plan of somebody else that the guard has stopped.
+    OverrideGuard,
     /// Plan and apply a run of the lifecycle.
     RunLifecycle,
     /// Prolong the phase of an account.
@@ -153,7 +155,7 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 29] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 30] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ListPeople,      [ANY, NO , ANY, NO , ANY, ANY, NO ]),
@@ -170,6 +172,7 @@ pub const TABLE: [(Permission, [Grant; ROLES.len()]); 29] = [
     (Permission::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Permission::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
     (Permission::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Permission::OverrideGuard,   [NO , NO , NO , NO , ANY, NO , NO ]),
     (Permission::RunLifecycle,    [NO , NO , NO , NO , ANY, NO , NO ]),
     (Permission::ExtendAccount,   [ANY, NO , ANY, NO , ANY, NO , NO ]),
     (Permission::PurgeAccount,    [ANY, NO , NO , NO , ANY, NO , NO ]),
@@ -205,6 +208,7 @@ impl Permission {
             Self::PlanImport => "import.plan",
             Self::ViewImports => "import.view",
             Self::ApplyImport => "import.apply",
+            Self::OverrideGuard => "guard.override",
             Self::RunLifecycle => "lifecycle.run",
             Self::ExtendAccount => "account.extend",
             Self::PurgeAccount => "account.purge",

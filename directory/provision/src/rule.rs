@@ -59,10 +59,14 @@ pub enum ReasonRule {
     LifecycleEnded,
     /// A closed account is purged: its policy says so, or two people do.
     LifecyclePurge,
+    /// A complete file of a source does not name the person.
+    Absent,
+    /// A file of a source names the person again.
+    Present,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 22] = [
+const IDS: [(ReasonRule, &str); 24] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -85,6 +89,8 @@ const IDS: [(ReasonRule, &str); 22] = [
     (ReasonRule::LifecyclePhase, "lifecycle.phase"),
     (ReasonRule::LifecycleEnded, "lifecycle.ended"),
     (ReasonRule::LifecyclePurge, "lifecycle.purge"),
+    (ReasonRule::Absent, "source.absent"),
+    (ReasonRule::Present, "source.present"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

@@ -100,7 +100,7 @@ impl Simulation {
         self.world.end_addresses(at, &self.settings);
         let sources = [source];
         let actual = self.world.content(&self.settings.suffix);
-        let plan = plan(&wanted(&sources, &self.settings.policies, at), &actual)?;
+        let plan = plan(&wanted(&sources, &self.settings.policies, at).without_absences(), &actual)?;
         for change in plan.changes() {
             let Some(person) = change.writes.iter().find(|write| write.is_of_person()) else { continue };
             let (dn, former) = (person.dn.clone(), self.state_of(&person.dn));

@@ -101,7 +101,7 @@ fn suffix_entry(suffix: &Dn) -> Result<Entry, DirectoryError> {
     }
 }
 
-fn container(suffix: &Dn, name: &'static str) -> Entry {
+pub(crate) fn container(suffix: &Dn, name: &'static str) -> Entry {
     Entry::new(suffix.child("ou", name))
         .with(attr::OBJECT_CLASS, "top")
         .with(attr::OBJECT_CLASS, "organizationalUnit")

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use provost_credential::Secret;
 
-pub(crate) use self::affiliation::WantedAffiliation;
+pub(crate) use self::affiliation::{WantedAffiliation, affiliation_source};
 use crate::attributes::WantedAttributes;
 pub use crate::attributes::{RecordAttribute, WantedValue};
 use crate::naming::{NameForms, NameParts};
@@ -30,6 +30,10 @@ pub struct WantedState<'a> {
     pub(crate) rejected: Vec<(u16, RecordError)>,
     /// Problems of fields left out, in the order of the sources.
     pub(crate) warnings: Vec<RecordError>,
+    /// When the sources made their files, if somebody stated it.
+    pub(crate) extracted: Option<Timestamp>,
+    /// Whether people whom complete files do not name are marked.
+    pub(crate) counts_absences: bool,
 }
 
 /// The wanted state of one person.
@@ -72,7 +76,15 @@ pub struct WantedOrigin<'a> {
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
-    let mut state = WantedState { sources, policies, at: now, rejected: Vec::new(), warnings: Vec::new() };
+    let mut state = WantedState {
+        sources,
+        policies,
+        at: now,
+        rejected: Vec::new(),
+        warnings: Vec::new(),
+        extracted: None,
+        counts_absences: true,
+    };
     for (place, source) in numbered(sources) {
         state.warnings.extend(source.warnings.iter().cloned());
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
@@ -145,6 +157,16 @@ impl<'a> WantedPerson<'a> {
 }
 
 impl<'a> WantedState<'a> {
+    /// The same state, of files that the sources made at a stated time.
+    pub(crate) fn extracted_at(self, extracted: Option<Timestamp>) -> Self {
+        Self { extracted, ..self }
+    }
+
+    /// The same state, in which complete files say nothing of people whom they do not name.
+    pub(crate) fn without_absences(self) -> Self {
+        Self { counts_absences: false, ..self }
+    }
+
     /// The people, in the order of the sources and of their records. Each is made when the iterator comes to it: a
     /// million of them, stored, would take 600 MB.
     pub fn people(&self) -> impl Iterator<Item = WantedPerson<'a>> {

@@ -70,6 +70,16 @@ impl Words {
         }
     }
 
+    /// The title of the limits by which the guard stops a plan.
+    pub fn guard_title(&self) -> &'static str {
+        self.language.of("The guard stops this plan", "La garde arrête ce plan")
+    }
+
+    /// The tag of the language.
+    pub fn language_tag(&self) -> &'static str {
+        self.language.of("en", "fr")
+    }
+
     /// The name of an attribute with a capital.
     pub fn label(&self, name: &str) -> String {
         let words = self.attribute(name);

@@ -13,8 +13,8 @@ use provost_client::{Directory, DirectoryConfig, LdapSearch, Scope, ServerAddres
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{Dn, Entry, Filter};
 use provost_provision::{
-    Audit, AuditLog, AuditRecord, CsvOptions, Desk, DeskError, HistoryEntry, Journals, PlannedImport, Principal,
-    ProvisionSettings, Role, ensure_tree,
+    Audit, AuditLog, AuditRecord, Coverage, Desk, DeskError, HistoryEntry, ImportOptions, Journals, PlannedImport,
+    Principal, ProvisionSettings, ReadOptions, Role, ensure_tree,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -124,7 +124,10 @@ impl Site {
     }
 
     async fn plan(&self, file: &str) -> PlannedImport {
-        let plan = self.desk.plan_import(&admin(), file.to_owned(), CsvOptions::default()).await.unwrap();
+        // Files that name only some people, one after the other.
+        let read = ReadOptions { coverage: Some(Coverage::Partial), ..ReadOptions::default() };
+        let options = ImportOptions { read, ..ImportOptions::default() };
+        let plan = self.desk.plan_import(&admin(), file.to_owned(), options).await.unwrap();
         assert!(plan.plan.rejected().is_empty(), "{:?}", plan.plan.rejected());
         plan
     }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan};
 use provost_entry::{Dn, Entry};
 use provost_provision::{
-    CsvOptions, DeskError, DirectoryContent, InitialPasswords, Outcomes, PlannedImport, Policies, ensure_tree, plan,
-    read_policies, read_source, wanted,
+    Coverage, CsvOptions, DeskError, DirectoryContent, InitialPasswords, Outcomes, PlannedImport, Policies,
+    ensure_tree, plan, read_policies, read_source, wanted,
 };
 use provost_schema::attr;
 
-use self::servers::{Embedded, Site, Slapd, admin};
+use self::servers::{Embedded, Site, Slapd, actor, admin};
 
 const HEADER: &str = "person_id,given_name,family_name,birth_date,affiliation\n";
 const NAMING: &str = "kind naming\nlogin {g}{family}\nprimary {given}.{family}\nrename keep=30\nquarantine days=90\n";
@@ -60,13 +60,17 @@ async fn apply(site: &Site, planned: &PlannedImport) -> Outcomes {
 
 /// Imports rows as a file of `now`.
 async fn import(site: &Site, rows: &str, now: Timestamp) {
-    let sources = vec![read_source("registrar", format!("{HEADER}{rows}").as_bytes(), &CsvOptions::default()).unwrap()];
+    let mut source = read_source("registrar", format!("{HEADER}{rows}").as_bytes(), &CsvOptions::default()).unwrap();
+    // The rows name only some people.
+    source.coverage = Coverage::Partial;
+    let sources = vec![source];
     let actual = DirectoryContent::read(&site.directory).await.unwrap();
     let policies = Policies::from(&site.settings).with_lifecycle(read_policies(&site.directory).await.unwrap());
     let plan = plan(&wanted(&sources, &policies, now), &actual).unwrap();
     assert_eq!(plan.rejected(), []);
-    let passwords = Arc::new(InitialPasswords::of(sources));
-    apply(site, &PlannedImport { plan: Arc::new(plan), passwords }).await;
+    let (plan, passwords) = (Arc::new(plan), InitialPasswords::of(sources));
+    let outcomes = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap();
+    assert_eq!((outcomes.failed.as_slice(), outcomes.writes), (&[][..], plan.summary().writes));
 }
 
 /// Runs the lifecycle as of a moment; returns what it changed, and its batch.

@@ -178,7 +178,9 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
             desk.clear_setting(who, "default-quota").await.map(drop)
         }
         Permission::ViewMessages => desk.correspondent(who, zoe).await.map(drop),
-        Permission::ViewQueue | Permission::ViewNode | Permission::ViewTokens => desk.permit(who, operation).await,
+        Permission::OverrideGuard | Permission::ViewQueue | Permission::ViewNode | Permission::ViewTokens => {
+            desk.permit(who, operation).await
+        }
         Permission::ChangeTokens => {
             desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop)
         }

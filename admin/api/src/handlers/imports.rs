@@ -38,6 +38,7 @@ pub(crate) struct UploadQuery {
     source: Option<String>,
     encoding: Option<String>,
     separator: Option<String>,
+    coverage: Option<String>,
 }
 
 /// The changes that an import would make.
@@ -176,6 +177,7 @@ pub(crate) struct ApplyQuery {
         ("source" = Option<String>, Query, pattern = "^[a-z0-9_-]{1,32}$", description = "Name of the source, whose profile says how the file is read; `registrar` by default"),
         ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww][Ii][Nn][Dd][Oo][Ww][Ss]-1252|[Cc][Pp]1252|[Ll][Aa][Tt][Ii][Nn]-1|[Uu][Tt][Ff]-16)$", description = "`utf-8`, `windows-1252`, `latin-1` or `utf-16`; without it the profile of the source decides"),
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
+        ("coverage" = Option<String>, Query, pattern = "^(complete|partial)$", description = "`partial`: the file names only some people; `complete`: nobody else is known to the source. Without it the profile of the source decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
     responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
@@ -192,6 +194,7 @@ pub(crate) async fn upload(
         source: query.source,
         encoding: encoding_of(query.encoding.as_deref())?,
         separator: separator_of(query.separator.as_deref())?,
+        is_partial: is_partial(query.coverage.as_deref())?,
         hash: String::new(),
     };
     let desk = &shared.desk;
@@ -366,6 +369,15 @@ fn encoding_of(text: Option<&str>) -> Result<Option<UploadEncoding>, Problem> {
         Some("latin-1") => Ok(Some(UploadEncoding::Latin1)),
         Some("utf-16") => Ok(Some(UploadEncoding::Utf16)),
         Some(_) => Err(Problem::invalid("?encoding", "utf-8, windows-1252, latin-1 or utf-16")),
+    }
+}
+
+fn is_partial(text: Option<&str>) -> Result<Option<bool>, Problem> {
+    match text {
+        None => Ok(None),
+        Some("partial") => Ok(Some(true)),
+        Some("complete") => Ok(Some(false)),
+        Some(_) => Err(Problem::invalid("?coverage", "complete or partial")),
     }
 }
 

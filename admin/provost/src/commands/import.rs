@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use provost_provision::{
     ApplyError, ApplyProgress, Coverage, Encoding, ImportError, ImportOptions, Outcomes, Permission, PersonChange,
     Plan, PlannedImport, REGISTRAR, ReadOptions, SourceProfile, Words, rejects_file,
@@ -14,6 +15,7 @@ use provost_store::StateStore;
 use serde::Serialize;
 
 use super::DeskAccess;
+use super::guard::{show_limits, stopped_by_guard};
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -53,6 +55,12 @@ pub(crate) struct FileArguments {
     /// Number (person_id) of somebody who was held as a probable duplicate, and who is another person; may be repeated.
     #[arg(long, value_name = "NUMBER")]
     new_person: Vec<String>,
+    /// When the source made the file, as 2026-09-01T04:00:00Z; a file older than the last one is refused.
+    #[arg(long, value_name = "TIME")]
+    extracted: Option<String>,
+    /// Read the file although a newer one of its source was imported.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Arguments of the command.
@@ -112,6 +120,12 @@ impl FileArguments {
         }
     }
 
+    /// How the file is to be planned.
+    pub(crate) fn import_options(&self) -> anyhow::Result<ImportOptions> {
+        let extracted = self.extracted.as_deref().map(parse_extracted).transpose()?;
+        Ok(ImportOptions { source: self.source.clone(), read: self.options(), extracted, force: self.force })
+    }
+
     /// The octets of the file, or what the followed directory has.
     pub(crate) async fn read(
         &self,
@@ -150,6 +164,10 @@ pub(super) fn read_input(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn parse_extracted(text: &str) -> anyhow::Result<Timestamp> {
+    text.parse().with_context(|| format!("--extracted {text}: write it as 2026-09-01T04:00:00Z"))
+}
+
 fn parse_separator(text: &str) -> Result<u8, String> {
     match text {
         "," => Ok(b','),
@@ -179,7 +197,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     let name = file.source.as_deref().unwrap_or(&access.settings.source);
     let profile = access.desk.source_profile(&access.principal, name).await?;
     let bytes: Arc<[u8]> = file.read(&profile, config, &access.state).await?.into();
-    let options = ImportOptions { source: file.source.clone(), read: file.options() };
+    let options = file.import_options()?;
     // The role registrar may not create containers; if they are missing, planning reports it.
     if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
         for made in access.desk.ensure_tree(&access.principal).await? {
@@ -199,8 +217,14 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     }
     drop(bytes);
 
-    let outcomes =
-        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
+    let would_stop = show_limits(&access, &planned, arguments.dry_run, print).await?;
+    let outcomes = match arguments.dry_run || plan.is_empty() {
+        true => None,
+        false => match write(&access, &planned, print).await {
+            Err(error) => return stopped_by_guard(error, print),
+            done => Some(done?),
+        },
+    };
     if file.file.is_none() && outcomes.as_ref().is_none_or(|done| !done.interrupted) && !arguments.dry_run {
         followed::record_whole(&profile, &access.state, plan.summary().rows).await?;
     }
@@ -214,6 +238,9 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         outcomes: outcomes.as_ref(),
     };
     print.show(&report, |report| show_end(report, arguments.dry_run))?;
+    if would_stop {
+        return Ok(Exit::GuardTripped);
+    }
     Ok(exit_of(plan, outcomes.as_ref(), arguments.dry_run))
 }
 
@@ -258,6 +285,7 @@ pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &
             // `ApplyError::Directory` is transparent: the chain of causes would skip the `DirectoryError`, which
             // determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
+            ApplyError::Guard(stop) => ApplyError::Guard(stop).into(),
             error => anyhow::Error::new(error).context(stopped),
         }
     })
@@ -294,12 +322,18 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
         plan.rejected,
         counted(plan.writes, "write", "writes")
     );
+    if plan.absent > 0 {
+        let people = counted(plan.absent, "person", "people");
+        out!(
+            "{people} of the source are not in the file: counted as absent (--partial for a file that names only some)"
+        );
+    }
     out!("plan {}", report.hash);
     match report.outcomes {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to do"),
         Some(outcomes) => {
-            show_outcomes(outcomes, plan.create + plan.update);
+            show_outcomes(outcomes, plan.create + plan.update + plan.absent);
             out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
         }
     }

@@ -9,12 +9,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_lifecycle::TimelineEvent;
 use provost_provision::{
-    ImportOptions, NoticesSent, Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome, ReadOptions,
-    SimulatedChange, SimulatedEvent, SimulatedFeed,
+    ImportOptions, NoticesSent, Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome, SimulatedChange,
+    SimulatedEvent, SimulatedFeed,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::guard::{show_limits, stopped_by_guard};
 use super::import::{exit_of, read_input, show_outcomes, show_plan, write};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -148,7 +149,14 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
     let planned = access.desk.plan_lifecycle(&access.principal, now).await?;
     let plan = &planned.plan;
     show_plan(plan, dry_run, &print.words(&access.settings.time_zone), print);
-    let outcomes = if dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
+    let would_stop = show_limits(&access, &planned, dry_run, print).await?;
+    let outcomes = match dry_run || plan.is_empty() {
+        true => None,
+        false => match write(&access, &planned, print).await {
+            Err(error) => return stopped_by_guard(error, print),
+            done => Some(done?),
+        },
+    };
     let desk = &access.desk;
     let (due, sent) = if dry_run {
         (Some(desk.due_notices(&access.principal, now).await?.len()), None)
@@ -164,6 +172,9 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
         outcomes: outcomes.as_ref(),
     };
     print.show(&report, |report| show_end(report, dry_run))?;
+    if would_stop {
+        return Ok(Exit::GuardTripped);
+    }
     Ok(exit_of(plan, outcomes.as_ref(), dry_run))
 }
 
@@ -257,7 +268,7 @@ async fn simulate_feeds(
         Ok(SimulatedFeed { at, file: read_input(&path)? })
     };
     let feeds = feeds.into_iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    let options = ImportOptions { source, read: ReadOptions::default() };
+    let options = ImportOptions { source, ..ImportOptions::default() };
     let report = desk.simulate_feeds(&principal, feeds, options, period).await?;
     for (at, plan) in &report.feeds {
         let row = json!({ "feed": zone.to_datetime(*at).date().to_string(), "plan": plan });

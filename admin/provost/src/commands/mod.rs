@@ -2,16 +2,19 @@
 
 pub(crate) mod activation;
 pub(crate) mod address;
+pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod group;
+mod guard;
 pub(crate) mod import;
 pub(crate) mod lifecycle;
 mod moment;
 mod node_client;
 pub(crate) mod person;
+pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod roles;

@@ -247,7 +247,13 @@ impl FollowedSource {
         let principal = Principal::node();
         let coverage = if changes.is_whole { self.profile.coverage } else { Coverage::Partial };
         let read = ReadOptions { coverage: Some(coverage), ..ReadOptions::default() };
-        let options = ImportOptions { source: Some(self.profile.name.clone()), read };
+        let options = ImportOptions {
+            source: Some(self.profile.name.clone()),
+            read,
+            // A value that changes to and fro makes the same changes again: they are no old file.
+            force: true,
+            ..ImportOptions::default()
+        };
         let planned = self.parts.desk.plan_import(&principal, changes.file.into_ldif(heading), options).await?;
         self.log_problems(&planned.plan);
         if planned.plan.is_empty() {

@@ -144,6 +144,7 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::State => "person.state",
         ChangeKind::Purge => "person.purge",
         ChangeKind::Address => "address.end",
+        ChangeKind::Absence => "person.absence",
         ChangeKind::Restore => "person.restore",
         ChangeKind::Remove => "person.remove",
     }

@@ -1,7 +1,10 @@
 //! Errors that stop an apply, or the writes of one person.
 
+use std::fmt;
+
 use provost_client::DirectoryError;
 
+use crate::guard::GuardReport;
 use crate::journal::JournalError;
 
 /// Why an apply did not complete.
@@ -11,6 +14,17 @@ pub enum ApplyError {
     /// resumed; nothing was written.
     #[error("{0}")]
     Refused(String),
+    /// The guard stopped the plan; nothing was written, and the plan is kept.
+    #[error("{0}")]
+    Guard(Box<GuardStop>),
+    /// Too many people failed. The same plan can be applied again.
+    #[error("stopped because {failed} of {done} people failed; see why before you apply the same plan again")]
+    TooManyFailures {
+        /// People that failed.
+        failed: usize,
+        /// People done, failed or not.
+        done: usize,
+    },
     /// The directory failed. The same plan can be applied again.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -25,6 +39,22 @@ impl From<JournalError> for ApplyError {
             JournalError::InUse(_) | JournalError::NotResumable { .. } => Self::Refused(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }
+    }
+}
+
+/// A plan that the guard has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct GuardStop {
+    /// Hash of the plan, under which it is kept.
+    pub hash: String,
+    /// The limits that it exceeds.
+    pub report: GuardReport,
+}
+
+impl fmt::Display for GuardStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guard stopped the plan {}: nothing was changed", self.hash)?;
+        self.report.trips.iter().try_for_each(|trip| write!(f, "\n  {trip}"))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::lifecycle::{
     LIFECYCLE_ATTRIBUTES, LifecyclePlanner, LifecycleRules, Purge, lifecycle_facts, quarantine_days,
 };
 use crate::policy_documents::read_policies;
-use crate::{AttributeChange, InitialPasswords, Permission, PlannedImport, Principal, tree};
+use crate::{AttributeChange, Permission, PlannedImport, Principal, tree};
 
 /// What will happen to one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +52,12 @@ impl Desk {
                 words: due.words,
             };
             if let Some(change) = purge.change(suffix, now, &settings.time_zone) {
-                planner.push(change);
+                planner.push(&due.entry, change);
             }
         }
         self.plan_address_ends(&mut planner, &known, now).await?;
-        let plan = planner.finish(suffix);
-        Ok(PlannedImport { plan: Arc::new(plan), passwords: Arc::new(InitialPasswords::default()) })
+        let (plan, effect) = planner.finish(suffix);
+        Ok(PlannedImport::without_passwords(plan, effect))
     }
 
     /// What will happen to one person, or to everybody, from `from` to `until` if nothing is changed. People to whom

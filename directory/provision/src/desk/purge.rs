@@ -17,7 +17,7 @@ use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ReadPurpose, checked_r
 use crate::lifecycle::{LIFECYCLE_SOURCE, Purge, is_closed, lifecycle_facts, quarantine_days};
 use crate::plan::{Plan, SourceStamp};
 use crate::policy_documents::read_policies;
-use crate::{Applier, InitialPasswords, Outcomes, Permission, Principal, tree};
+use crate::{Applier, BatchOptions, InitialPasswords, Outcomes, Permission, Principal, tree};
 
 /// Days for which the request of the first person waits for the second one.
 const REQUEST_DAYS: u32 = 30;
@@ -120,8 +120,14 @@ impl Desk {
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: name.clone(), profile: None };
         let plan = Arc::new(Plan::of_changes(suffix, stamp, name, now, vec![change], 0));
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
-        let applier =
-            Applier { directory, password_policy: &settings.passwords, actor: principal.actor(), audit, journals };
+        let applier = Applier {
+            directory,
+            password_policy: &settings.passwords,
+            actor: principal.actor(),
+            audit,
+            journals,
+            batch: BatchOptions::default(),
+        };
         let applied = applier.apply(&plan, &InitialPasswords::default(), &mut |_| {}).await;
         let outcomes = applied.map_err(|(_, error)| DeskError::Unavailable(error.to_string()))?;
         match outcomes.failed.first() {

@@ -1,10 +1,10 @@
 //! Lists the batches that imports have written, and plans the undo of one.
 
-use std::sync::Arc;
-
 use super::{Desk, DeskError};
 use crate::journal::{EndLine, JournalError, KeptBatch};
-use crate::{Applier, ApplyError, InitialPasswords, Permission, PlannedImport, Principal, WrittenEntries, plan_undo};
+use crate::{
+    Applier, ApplyError, BatchOptions, Permission, PlanEffect, PlannedImport, Principal, WrittenEntries, plan_undo,
+};
 
 /// A batch whose journal this machine keeps.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -62,7 +62,14 @@ impl Desk {
         self.permit(principal, Permission::ApplyImport).await?;
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
         let password_policy = &self.settings.get().passwords;
-        let applier = Applier { directory, password_policy, actor: principal.actor(), audit, journals };
+        let applier = Applier {
+            directory,
+            password_policy,
+            actor: principal.actor(),
+            audit,
+            journals,
+            batch: BatchOptions::default(),
+        };
         applier.settle_interrupted().await?;
         let (journals, name) = (self.journals.clone(), batch.to_owned());
         let read =
@@ -76,7 +83,7 @@ impl Desk {
         }
         let held = WrittenEntries::read(&self.directory, &applied).await.map_err(DeskError::from)?;
         let plan = tokio::task::spawn_blocking(move || plan_undo(&kept, &applied, &held, jiff::Timestamp::now()));
-        Ok(PlannedImport { plan: Arc::new(plan.await?), passwords: Arc::new(InitialPasswords::default()) })
+        Ok(PlannedImport::without_passwords(plan.await?, PlanEffect::default()))
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::time::format_generalized;
 use provost_entry::{AttributeDescription, Entry};
-use provost_lifecycle::{Decision, LifecycleFacts, decide};
+use provost_lifecycle::{AccountState, Decision, LifecycleFacts, decide};
 use provost_policy::PolicySet;
 use provost_schema::attr;
 
@@ -46,6 +46,9 @@ impl LifecycleRules {
         let is_held = facts.is_held;
         let facts = LifecycleFacts { is_held: false, ..facts };
         let decision = decide(&facts, &self.policies, self.now, &self.zone)?;
+        // No plan takes the account of somebody who administers the site: that is done by hand.
+        let has_role = !entry.values(attr::PROVOST_ROLE).is_empty();
+        let is_held = is_held || has_role && decision.state >= AccountState::Grace;
         let reason = words::reason(&decision, &self.zone);
         let mut attributes = affiliation_changes(entry, &decision, reason.rule);
         let mut former_state = None;

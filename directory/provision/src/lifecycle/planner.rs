@@ -12,6 +12,7 @@ use provost_schema::attr;
 
 use super::comparison::LifecycleRules;
 use super::facts::is_closed;
+use crate::guard::{PlanEffect, Tally};
 use crate::manual_origin::is_held_by_hand;
 use crate::plan::{ChangeKind, PersonChange, Plan, SourceStamp};
 use crate::write::{Write, WriteKind};
@@ -60,6 +61,7 @@ pub(crate) struct LifecyclePlanner {
     written: HashSet<Dn>,
     /// Closed accounts that their policy purges, each with the days until its mail is deleted.
     due: Vec<DuePurge>,
+    tally: Tally,
 }
 
 /// A closed account that its policy purges.
@@ -75,12 +77,14 @@ pub(crate) struct DuePurge {
 impl LifecyclePlanner {
     /// A plan for `now`; days are those of `zone`.
     pub(crate) fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
+        let tally = Tally::new(now, policies.guard_in_force(now).planned_days);
         let rules = LifecycleRules { policies, zone, now };
-        Self { rules, changes: Vec::new(), unchanged: 0, written: HashSet::new(), due: Vec::new() }
+        Self { rules, changes: Vec::new(), unchanged: 0, written: HashSet::new(), due: Vec::new(), tally }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
     pub(crate) fn take(&mut self, entry: &Entry) {
+        self.tally.add_entry(entry);
         let Some(compared) = self.rules.compare(entry) else { return };
         if compared.attributes.is_empty() {
             self.unchanged += 1;
@@ -100,7 +104,9 @@ impl LifecyclePlanner {
         let last_batch = entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
         let write = Write { last_batch, ..Write::new(entry.dn.clone(), action, compared.attributes) };
         let reason = compared.reason;
-        self.changes.push(PersonChange { source: 0, line: 0, what, kind, reason, writes: vec![write] });
+        let change = PersonChange { source: 0, line: 0, what, kind, reason, writes: vec![write] };
+        self.tally.add_change(Some(entry), &change);
+        self.changes.push(change);
     }
 
     /// Remembers a closed account that is due. It is purged by the run after the one that closed it, so that a plan
@@ -121,8 +127,9 @@ impl LifecyclePlanner {
         std::mem::take(&mut self.due)
     }
 
-    /// Adds a change that is planned elsewhere.
-    pub(crate) fn push(&mut self, change: PersonChange) {
+    /// Adds the purge of a person whose entry is `before`.
+    pub(crate) fn push(&mut self, before: &Entry, change: PersonChange) {
+        self.tally.add_change(Some(before), &change);
         self.unchanged = self.unchanged.saturating_sub(1);
         self.changes.push(change);
     }
@@ -142,11 +149,12 @@ impl LifecyclePlanner {
         self.written.contains(dn)
     }
 
-    /// The plan of all changes so far.
-    pub(crate) fn finish(self, suffix: &Dn) -> Plan {
+    /// The plan of all changes so far, and what it does.
+    pub(crate) fn finish(self, suffix: &Dn) -> (Plan, PlanEffect) {
         let digest = digest_of(&self.rules.policies, &self.rules.zone);
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone(), profile: None };
-        Plan::of_changes(suffix, stamp, digest, self.rules.now, self.changes, self.unchanged)
+        let plan = Plan::of_changes(suffix, stamp, digest, self.rules.now, self.changes, self.unchanged);
+        (plan, self.tally.finish())
     }
 }
 
@@ -188,7 +196,7 @@ mod tests {
         let now = format!("{day}T12:00:00Z").parse().unwrap();
         let mut planner = LifecyclePlanner::new(policies, TimeZone::UTC, now);
         planner.take(entry);
-        let plan = planner.finish(&Dn::parse("dc=example,dc=edu").unwrap());
+        let (plan, _) = planner.finish(&Dn::parse("dc=example,dc=edu").unwrap());
         assert_eq!(Plan::from_bytes(&plan.to_bytes()).as_ref(), Ok(&plan), "the plan cannot be resumed from its file");
         plan
     }

@@ -83,6 +83,11 @@ impl DirectoryContent {
         }
     }
 
+    /// The name of the person's entry with this DN.
+    pub(super) fn name_of(&self, dn: &Dn) -> PersonName {
+        self.names.of_dn(dn)
+    }
+
     /// The DN of a person's entry.
     pub(super) fn dn(&self, name: &PersonName) -> Dn {
         self.names.dn(name)

@@ -22,6 +22,8 @@ pub enum ChangeKind {
     Purge,
     /// The lifecycle ends an address: it goes into quarantine, or becomes free.
     Address,
+    /// A complete file of a source does not name the person.
+    Absence,
     /// An undo: values that a batch changed get their former values back.
     Restore,
     /// An undo: a person whom a batch created is deleted.

@@ -266,6 +266,16 @@ impl<'a> DirectoryPerson<'a> {
         self.entry.has(attr::PROVOST_ROLE)
     }
 
+    /// provostAbsence: the sources whose files lack the person.
+    pub(super) fn absences(self) -> impl Iterator<Item = &'a str> {
+        self.entry.texts(attr::PROVOST_ABSENCE)
+    }
+
+    /// Whether the account is closed.
+    pub(super) fn is_closed(self) -> bool {
+        self.entry.first(attr::PROVOST_STATE).is_some_and(|state| state.eq_ignore_ascii_case("closed"))
+    }
+
     /// provostAffiliation, as far as values can be read.
     pub(super) fn affiliations(self) -> Vec<AffiliationPeriod> {
         let texts = self.entry.texts(attr::PROVOST_AFFILIATION);

@@ -7,6 +7,7 @@ use provost_lifecycle::AffiliationPeriod;
 use provost_schema::attr;
 use uuid::Uuid;
 
+use super::absence::is_of;
 use super::actual::DirectoryContent;
 use super::addresses::AddressEntry;
 use super::change::{ChangeKind, PersonChange, Reason};
@@ -66,6 +67,11 @@ impl<'a> Planner<'a> {
             sources: wanted.sources,
             suspects: Suspects::new(&wanted.policies.naming, actual),
         }
+    }
+
+    /// The rules by which the states of people are decided.
+    pub(super) fn lifecycle(&self) -> &LifecycleRules {
+        &self.lifecycle
     }
 
     /// The change that brings a person to the wanted state; `None` when there is nothing to change.
@@ -243,7 +249,7 @@ impl<'a> Planner<'a> {
         }
         attributes.extend(wanted.attributes.of_new_person());
         let dn = tree::person(self.actual.suffix(), id);
-        let affiliations = self.affiliation_changes(wanted, &[], || Entry::new(dn));
+        let affiliations = self.affiliation_changes(wanted, &[], &[], || Entry::new(dn));
         let has_state = affiliations.iter().any(|change| change.name.is(attr::PROVOST_STATE));
         attributes.extend(affiliations);
         if !has_state {
@@ -258,21 +264,28 @@ impl<'a> Planner<'a> {
         &self,
         wanted: &WantedPerson<'_>,
         held: &[AffiliationPeriod],
+        absences: &[String],
         entry: impl FnOnce() -> Entry,
     ) -> Vec<AttributeChange> {
         let periods = wanted.affiliation.among(held, self.lifecycle.now);
         let values = |periods: &[AffiliationPeriod]| periods.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (mut before, after) = (values(held), values(&periods));
         before.sort_unstable();
-        if before == after {
+        let returned = returned(absences, wanted.affiliation.source());
+        if before == after && returned.is_none() {
             return Vec::new();
         }
+        let mut changes: Vec<AttributeChange> = returned.into_iter().collect();
+        if before != after {
+            let name = AttributeDescription::of(attr::PROVOST_AFFILIATION);
+            let rule = ReasonRule::Column(Column::Affiliation);
+            changes.push(AttributeChange { name, how: ChangeMode::Set, before, after, rule });
+        }
         let mut entry = entry();
-        let name = AttributeDescription::of(attr::PROVOST_AFFILIATION);
-        entry.set(name.clone(), after.iter().map(|value| value.clone().into_bytes()).collect());
-        let rule = ReasonRule::Column(Column::Affiliation);
-        let stated = AttributeChange { name, how: ChangeMode::Set, before, after, rule };
-        let mut changes = vec![stated];
+        for change in &changes {
+            let values = change.after.iter().map(|value| value.clone().into_bytes()).collect();
+            entry.set(change.name.clone(), values);
+        }
         if let Some(compared) = self.lifecycle.compare(&entry) {
             let is_of_record = compared.decision.period().source == wanted.affiliation.source();
             let with_rule = |change| if is_of_record { with_column(change) } else { change };
@@ -288,7 +301,9 @@ impl<'a> Planner<'a> {
         person: DirectoryPerson<'_>,
     ) -> Result<Option<PersonChange>, RecordError> {
         let mut attributes = wanted.attributes.changes(&person.attributes());
-        attributes.extend(self.affiliation_changes(wanted, &person.affiliations(), || person.to_entry()));
+        let absences: Vec<String> = person.absences().map(str::to_owned).collect();
+        let held = person.affiliations();
+        attributes.extend(self.affiliation_changes(wanted, &held, &absences, || person.to_entry()));
         let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
@@ -437,6 +452,13 @@ fn change(
     writes: OrderedWrites,
 ) -> PersonChange {
     PersonChange { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
+}
+
+/// The change that takes away the mark of somebody whom their source names again; `None` where there is no mark of it.
+fn returned(absences: &[String], source: &str) -> Option<AttributeChange> {
+    let after: Vec<String> = absences.iter().filter(|value| !is_of(value, source)).cloned().collect();
+    let change = AttributeChange::new(attr::PROVOST_ABSENCE, after, ReasonRule::Present);
+    (change.after.len() < absences.len()).then(|| AttributeChange { before: absences.to_vec(), ..change })
 }
 
 /// Names the column as the rule of a value that a record states and the lifecycle only passes on.

@@ -22,7 +22,8 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 27] = [
+const OTHER_ATTRIBUTES: [&str; 28] = [
+    attr::PROVOST_ABSENCE,
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
     attr::PROVOST_SOURCE_ID,

@@ -253,7 +253,7 @@ fn a_renamed_person_keeps_the_former_address() {
         plan.changes[0].to_string(),
         "line 2: rename ann.roy2@example.edu -> ann.cote@example.edu (sn, cn, displayName)"
     );
-    assert_eq!((plan.summary.update, plan.summary.rename, plan.summary.writes), (1, 1, 3));
+    assert_eq!((plan.summary.update, plan.summary.rename, plan.summary.absent, plan.summary.writes), (1, 1, 1, 4));
     let person = model.person("2");
     assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login must not change");
     assert_eq!((person.first(attr::MAIL), person.first(attr::SN)), (Some("ann.cote@example.edu"), Some("Côté")));

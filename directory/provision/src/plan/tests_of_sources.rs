@@ -46,7 +46,9 @@ fn planned(actual: &DirectoryContent, format: &str, text: &str, distinct: &[&str
     let options = ReadOptions { distinct, ..ReadOptions::default() };
     let mut sources = [read_file(&profile, text.as_bytes(), &options).unwrap()];
     complete(&mut sources, actual);
-    plan(&wanted(&sources, &Policies::built_in("example.edu"), jiff::Timestamp::UNIX_EPOCH), actual).unwrap()
+    let policies = Policies::built_in("example.edu");
+    let wanted = wanted(&sources, &policies, jiff::Timestamp::UNIX_EPOCH).without_absences();
+    plan(&wanted, actual).unwrap()
 }
 
 fn rules(plan: &Plan) -> Vec<&str> {

@@ -57,6 +57,13 @@ impl WrittenEntries {
     }
 }
 
+impl WrittenEntries {
+    /// The entry with this DN; `None` when it does not exist.
+    pub(super) fn get(&self, dn: &Dn) -> Option<&Entry> {
+        self.0.get(dn)
+    }
+}
+
 /// Plans the undo of a batch, from its journal, the plan that it applied and the entries as they are now.
 pub fn plan_undo(batch: &KeptBatch, applied: &Plan, held: &WrittenEntries, now: Timestamp) -> Plan {
     let receipts = batch.receipts.iter().map(|receipt| ((receipt.change, receipt.write), receipt)).collect();

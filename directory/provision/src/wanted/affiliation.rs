@@ -68,7 +68,7 @@ impl WantedAffiliation {
             Coverage::Partial => Keeps::OtherKinds,
             Coverage::Complete => Keeps::None,
         };
-        Ok(Self { source: source.name.replace(char::is_whitespace, "_"), rows: rows?, keeps })
+        Ok(Self { source: affiliation_source(&source.name), rows: rows?, keeps })
     }
 
     /// Name of the source, as provostAffiliation has it.
@@ -111,6 +111,11 @@ impl WantedAffiliation {
         periods.dedup();
         periods
     }
+}
+
+/// Name of a source as provostAffiliation and provostAbsence have it: without white space.
+pub(crate) fn affiliation_source(name: &str) -> String {
+    name.replace(char::is_whitespace, "_")
 }
 
 impl WantedRow {

@@ -64,6 +64,14 @@ impl Words {
             ReasonRule::LifecycleEnded => {
                 self.say("all phases of the policy have ended", "toutes les phases de la politique ont pris fin")
             }
+            ReasonRule::Absent => self.say(
+                "a complete file of the source does not name the person",
+                "un fichier complet de la source ne nomme pas la personne",
+            ),
+            ReasonRule::Present => self.say(
+                "a file of the source names the person again",
+                "un fichier de la source nomme de nouveau la personne",
+            ),
             ReasonRule::LifecyclePurge => self.say(
                 "a closed account is purged by its policy or by two people",
                 "un compte fermé est supprimé par sa politique ou par deux personnes",

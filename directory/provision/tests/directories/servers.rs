@@ -9,7 +9,8 @@ use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_credential::{Scheme, Secret};
 use provost_entry::Dn;
 use provost_provision::{
-    Actor, Applier, Audit, Desk, DeskError, Journals, PersonDetail, PersonSummary, Principal, ProvisionSettings, Role,
+    Actor, Applier, Audit, BatchOptions, Desk, DeskError, Journals, PersonDetail, PersonSummary, Principal,
+    ProvisionSettings, Role,
 };
 use provost_server::Server;
 use tempfile::TempDir;
@@ -109,7 +110,14 @@ impl std::ops::Deref for Site {
 impl Site {
     pub(super) fn applier<'a>(&'a self, actor: &'a Actor) -> Applier<'a> {
         let Self { directory, settings, audit, journals, .. } = self;
-        Applier { directory, password_policy: &settings.passwords, actor, audit, journals }
+        Applier {
+            directory,
+            password_policy: &settings.passwords,
+            actor,
+            audit,
+            journals,
+            batch: BatchOptions::default(),
+        }
     }
 
     /// A person as an admin sees them, without the audit id, which differs with each view.

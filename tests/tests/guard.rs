@@ -1,0 +1,95 @@
+//! The guard on a running node: a half file is stopped, a second person overrides it, undo brings everything back, and
+//! small files do not pass through the window.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::fs;
+
+use provost_tests::command::provost;
+use provost_tests::ldap::Ldap;
+use provost_tests::{Node, Options, Ran};
+
+/// Exit code: the guard stopped the plan.
+const STOPPED: Option<i32> = Some(3);
+const HEADER: &str = "person_id,given_name,family_name,affiliation,program\n";
+
+fn import(node: &Node, name: &str, people: impl Iterator<Item = usize>, options: &[&str]) -> Ran {
+    let rows: String = people
+        .map(|n| {
+            let letters =
+                |n: usize| -> String { [n / 26, n % 26].map(|n| char::from(b'a' + (n % 26) as u8)).iter().collect() };
+            format!("G{n:05},Given{},Family{},student,Arts\n", letters(n / 676), letters(n % 676))
+        })
+        .collect();
+    let file = node.folder().join(name);
+    fs::write(&file, format!("{HEADER}{rows}")).unwrap();
+    provost(node, &[&["import", file.to_str().unwrap()], options].concat()).unwrap()
+}
+
+fn content(node: &Node) -> String {
+    Ldap::of(node).search("(objectClass=*)", &[]).unwrap().good().unwrap()
+}
+
+/// The hash of the plan that a command reports as stopped.
+fn stopped(ran: &Ran) -> String {
+    assert_eq!(ran.code, STOPPED, "{ran:?}");
+    ran.out.split("provost plan show ").nth(1).unwrap().split('\'').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_half_file_is_stopped_overridden_by_a_second_person_and_undone() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    import(&node, "all.csv", 0..600, &["--partial"]).good().unwrap();
+    let before = content(&node);
+    let half = import(&node, "half.csv", 0..300, &[]);
+    let hash = stopped(&half);
+    assert!(half.out.contains("absence: 300 of 600 in student/Arts; the limit is 30"), "{}", half.out);
+    assert_eq!(content(&node), before, "a stopped plan wrote something");
+
+    let shown = provost(&node, &["plan", "show", &hash[..12]]).unwrap().good().unwrap();
+    assert!(shown.contains("absence: 300 of 600 in student/Arts") && shown.contains("absent given"), "{shown}");
+    let page = node.folder().join("plan.html");
+    provost(&node, &["plan", "show", &hash, "--page", page.to_str().unwrap()]).unwrap().good().unwrap();
+    assert!(fs::read_to_string(&page).unwrap().contains("absence: 300 of 600 in student/Arts"));
+    assert!(provost(&node, &["plan", "list"]).unwrap().good().unwrap().contains("stopped by the guard"));
+
+    // It takes a second person.
+    let by_hand = provost(&node, &["apply", &hash]).unwrap();
+    assert_eq!(by_hand.code, STOPPED, "{by_hand:?}");
+    let over = ["apply", &hash, "--override", "--reason", "the other half has left"];
+    let alone = provost(&node, &over).unwrap();
+    assert!(alone.code == Some(1) && alone.err.contains("a second person must override"), "{alone:?}");
+    assert_eq!(content(&node), before);
+    let token = provost(&node, &["token", "create", "second", "--role", "admin", "--expires", "1d"]).unwrap();
+    let token_file = node.folder().join("second-token");
+    fs::write(&token_file, token.good().unwrap()).unwrap();
+    let second = ["--token-file", token_file.to_str().unwrap()];
+    let applied = provost(&node, &[&second[..], &over].concat()).unwrap().good().unwrap();
+    assert!(applied.contains("applied: 300 of 300 people"), "{applied}");
+    let audit = provost(&node, &["audit", "list"]).unwrap().good().unwrap();
+    assert!(audit.contains("guard.override") && audit.contains("guard.stop"), "{audit}");
+
+    let batch = applied.split("provost undo ").nth(1).unwrap().trim().to_owned();
+    provost(&node, &["undo", &batch]).unwrap().good().unwrap();
+    assert_eq!(content(&node), before, "undo did not bring back the former content");
+}
+
+#[test]
+fn files_that_each_drop_four_percent_trip_the_window_by_the_third() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    import(&node, "all.csv", 0..300, &["--partial"]).good().unwrap();
+    for drop in 1..=2 {
+        import(&node, &format!("drop-{drop}.csv"), 0..300 - 12 * drop, &[]).good().unwrap();
+    }
+    let third = import(&node, "drop-3.csv", 0..300 - 36, &[]);
+    stopped(&third);
+    assert!(third.out.contains("within 7 days"), "{}", third.out);
+    // The first file that lacks somebody only counts; the second one ends the affiliation, and nobody is deleted.
+    let state = |id: &str| provost(&node, &["person", "show", id]).unwrap().good().unwrap();
+    assert!(state("registrar:G00299").contains("grace") && state("registrar:G00280").contains("active"));
+    // An old file is refused.
+    let old = import(&node, "drop-1.csv", 0..288, &[]);
+    assert!(old.code == Some(1) && old.err.contains("another one since"), "{old:?}");
+    // Who is named again is restored.
+    import(&node, "back.csv", 290..300, &["--partial"]).good().unwrap();
+    assert!(state("registrar:G00299").contains("active"));
+}
