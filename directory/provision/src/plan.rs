@@ -8,6 +8,7 @@ mod actual;
 mod addresses;
 mod change;
 mod complete;
+mod dated;
 mod index;
 mod names;
 mod packed;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::actual::DirectoryContent;
 use super::addresses::AddressEntry;
 use super::change::{ChangeKind, PersonChange, Reason};
+use super::dated::{dated_changes, states_dated_values};
 use super::names::{AddressSource, ChosenAddress, ChosenNames, NameChooser, NamingSubject, keeps_address};
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
@@ -246,6 +247,10 @@ impl<'a> Planner<'a> {
         let affiliations = self.affiliation_changes(wanted, &[], || Entry::new(dn));
         let has_state = affiliations.iter().any(|change| change.name.is(attr::PROVOST_STATE));
         attributes.extend(affiliations);
+        if states_dated_values(wanted.record) {
+            let new = Entry::new(tree::person(self.actual.suffix(), id)).with(attr::MAIL, address);
+            add_new(&mut attributes, dated_changes(wanted.record, &new, &self.lifecycle));
+        }
         if !has_state {
             attributes.push(one(attr::PROVOST_STATE, NEW_STATE, ReasonRule::NewAccount));
         }
@@ -289,6 +294,9 @@ impl<'a> Planner<'a> {
     ) -> Result<Option<PersonChange>, RecordError> {
         let mut attributes = wanted.attributes.changes(&person.attributes());
         attributes.extend(self.affiliation_changes(wanted, &person.affiliations(), || person.to_entry()));
+        if states_dated_values(wanted.record) {
+            add_new(&mut attributes, dated_changes(wanted.record, &person.to_entry(), &self.lifecycle));
+        }
         let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
@@ -451,6 +459,13 @@ fn with_column(change: AttributeChange) -> AttributeChange {
         Some((_, column)) => AttributeChange { rule: ReasonRule::Column(*column), ..change },
         None => change,
     }
+}
+
+/// Adds changes of attributes that nothing else in the plan of the person changes.
+fn add_new(attributes: &mut Vec<AttributeChange>, changes: Vec<AttributeChange>) {
+    let is_new = |change: &AttributeChange| attributes.iter().all(|known| known.name != change.name);
+    let new: Vec<AttributeChange> = changes.into_iter().filter(is_new).collect();
+    attributes.extend(new);
 }
 
 /// The person of a record, for the choice of names.
