@@ -9,6 +9,7 @@ mod actual;
 mod addresses;
 mod change;
 mod complete;
+mod dated;
 mod effect;
 mod index;
 mod moved;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use provost_entry::time::format_generalized;
+use provost_entry::time::{format_generalized, parse_generalized};
 use provost_entry::{AttributeDescription, Entry};
 use provost_lifecycle::{AccountState, Decision, LifecycleFacts, decide};
 use provost_policy::PolicySet;
@@ -76,8 +76,20 @@ impl LifecycleRules {
             (attr::PROVOST_RESTRICTION, restrictions),
             (attr::PROVOST_POLICY, decision.policy.iter().cloned().collect()),
         ];
-        wanted.extend(self.quota_class(entry, decision).map(|class| (attr::PROVOST_QUOTA_CLASS, class)));
+        if self.own_quota_is_over(entry) {
+            let class = decision.quota.iter().cloned().collect();
+            wanted.push((attr::PROVOST_QUOTA_CLASS, class));
+            wanted.extend([attr::MAIL_QUOTA, attr::PROVOST_QUOTA_UNTIL].map(|name| (name, Vec::new())));
+        } else {
+            wanted.extend(self.quota_class(entry, decision).map(|class| (attr::PROVOST_QUOTA_CLASS, class)));
+        }
         wanted.into_iter().filter_map(|(name, values)| change(entry, name, values, rule)).collect()
+    }
+
+    /// Whether the last day of the person's own quota is over. The mail core ignores the quota from then on; without the
+    /// end, it would hold again.
+    fn own_quota_is_over(&self, entry: &Entry) -> bool {
+        entry.first(attr::PROVOST_QUOTA_UNTIL).and_then(parse_generalized).is_some_and(|until| until < self.now)
     }
 
     /// The quota class that the phase asks for. `None` leaves the held one: it was set by hand, or by a source, which no

@@ -26,7 +26,7 @@ pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 const ALUMNI_MAX: usize = 5000;
 
 /// The attributes of a person that a run of the lifecycle reads.
-pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 31] = [
+pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 33] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,
@@ -42,6 +42,8 @@ pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 31] = [
     attr::PROVOST_EXTENSION,
     attr::PROVOST_LAST_LOGIN,
     attr::PROVOST_QUOTA_CLASS,
+    attr::PROVOST_QUOTA_UNTIL,
+    attr::MAIL_QUOTA,
     attr::PROVOST_SOURCE_ID,
     attr::PROVOST_PROGRAM,
     attr::PROVOST_START_DATE,
@@ -312,6 +314,26 @@ mod tests {
         }
         assert_eq!(person.first("provostPolicy"), Some("staff-1"));
         assert_eq!(person.values("provostRestriction").len(), 3);
+    }
+
+    #[test]
+    fn an_own_quota_is_removed_after_its_last_day() {
+        let of = |until: &str| {
+            entry(&[
+                ("provostAffiliation", "hr staff - 20261231235959Z"),
+                ("provostQuotaClass", "huge"),
+                ("mailQuota", "5000000"),
+                ("provostQuotaUntil", until),
+                ("provostOrigin", &format!("provostQuotaClass 20260101000000Z {until} web:desk")),
+            ])
+        };
+        for (until, class, octets) in
+            [("20270131235959Z", Some("huge"), Some("5000000")), ("20270101235959Z", None, None)]
+        {
+            let person = of(until);
+            let after = applied(&person, &planned(&person, "2027-01-15"));
+            assert_eq!((after.first("provostQuotaClass"), after.first("mailQuota")), (class, octets), "{until}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::source::person_key;
 /// What is kept of a person besides [`PERSON_ATTRIBUTES`]. A new attribute that planning compares or shows goes here,
 /// unless a record decides it: then it goes into [`PERSON_ATTRIBUTES`]. The search asks for exactly these attributes.
 /// [`DirectoryPerson`] has an accessor for each.
-const FURTHER_ATTRIBUTES: [&str; 25] = [
+const FURTHER_ATTRIBUTES: [&str; 30] = [
     attr::UID,
     attr::MAIL,
     attr::MAIL_LOCAL_ADDRESS,
@@ -42,6 +42,11 @@ const FURTHER_ATTRIBUTES: [&str; 25] = [
     attr::PROVOST_EXTENSION,
     attr::PROVOST_LAST_LOGIN,
     attr::PROVOST_QUOTA_CLASS,
+    attr::PROVOST_QUOTA_UNTIL,
+    attr::MAIL_QUOTA,
+    attr::MAIL_FORWARDING_ADDRESS,
+    attr::PROVOST_FORWARD_START,
+    attr::PROVOST_FORWARD_END,
 ];
 
 /// Attributes of which only the presence is kept.

@@ -11,6 +11,7 @@ use super::absence::is_of;
 use super::actual::DirectoryContent;
 use super::addresses::AddressEntry;
 use super::change::{ChangeKind, PersonChange, Reason};
+use super::dated::{dated_changes, states_dated_values};
 use super::names::{AddressSource, ChosenAddress, ChosenNames, NameChooser, NamingSubject, keeps_address};
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
@@ -252,6 +253,10 @@ impl<'a> Planner<'a> {
         let affiliations = self.affiliation_changes(wanted, &[], &[], || Entry::new(dn));
         let has_state = affiliations.iter().any(|change| change.name.is(attr::PROVOST_STATE));
         attributes.extend(affiliations);
+        if states_dated_values(wanted.record) {
+            let new = Entry::new(tree::person(self.actual.suffix(), id)).with(attr::MAIL, address);
+            add_new(&mut attributes, dated_changes(wanted.record, &new, &self.lifecycle));
+        }
         if !has_state {
             attributes.push(one(attr::PROVOST_STATE, NEW_STATE, ReasonRule::NewAccount));
         }
@@ -304,6 +309,9 @@ impl<'a> Planner<'a> {
         let absences: Vec<String> = person.absences().map(str::to_owned).collect();
         let held = person.affiliations();
         attributes.extend(self.affiliation_changes(wanted, &held, &absences, || person.to_entry()));
+        if states_dated_values(wanted.record) {
+            add_new(&mut attributes, dated_changes(wanted.record, &person.to_entry(), &self.lifecycle));
+        }
         let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
@@ -491,6 +499,13 @@ fn login_forms(subject: NamingSubject<'_>, wanted: &WantedPerson<'_>) -> NameFor
     let is_of_record = subject.parts == name_parts(wanted.record);
     let of_chosen = || subject.naming.login_forms(subject.parts);
     Some(()).filter(|()| !is_of_record).and_then(|()| of_chosen()).unwrap_or_else(|| wanted.address.forms.clone())
+}
+
+/// Adds changes of attributes that nothing else in the plan of the person changes.
+fn add_new(attributes: &mut Vec<AttributeChange>, changes: Vec<AttributeChange>) {
+    let is_new = |change: &AttributeChange| attributes.iter().all(|known| known.name != change.name);
+    let new: Vec<AttributeChange> = changes.into_iter().filter(is_new).collect();
+    attributes.extend(new);
 }
 
 /// The person of a record, for the choice of names. `chosen` is the chosen name that the directory holds and the record

@@ -22,7 +22,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 28] = [
+const OTHER_ATTRIBUTES: [&str; 33] = [
     attr::PROVOST_ABSENCE,
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
@@ -45,6 +45,11 @@ const OTHER_ATTRIBUTES: [&str; 28] = [
     attr::PROVOST_RESTRICTION,
     attr::PROVOST_POLICY,
     attr::PROVOST_QUOTA_CLASS,
+    attr::PROVOST_QUOTA_UNTIL,
+    attr::MAIL_QUOTA,
+    attr::MAIL_FORWARDING_ADDRESS,
+    attr::PROVOST_FORWARD_START,
+    attr::PROVOST_FORWARD_END,
     attr::PROVOST_PURGE_REQUEST,
     attr::PROVOST_SINCE,
     attr::PROVOST_UNTIL,
