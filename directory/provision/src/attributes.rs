@@ -14,7 +14,7 @@ use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::{Column, SourceRecord};
 
 /// Number of attributes that a record decides.
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 
 /// The attributes that a record decides, each with at most one value.
 pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
@@ -25,7 +25,10 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
     attr::EMPLOYEE_NUMBER,
     attr::SCHAC_DATE_OF_BIRTH,
     attr::PROVOST_PRIVATE_MAIL,
+    attr::PROVOST_CHOSEN_NAME,
 ];
+/// Place of the chosen name in [`PERSON_ATTRIBUTES`].
+const CHOSEN: usize = COUNT - 1;
 
 /// The values that the directory holds, in the order of [`PERSON_ATTRIBUTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,11 @@ impl<'a> HeldAttributes<'a> {
         }
         attributes.others.sort_unstable();
         attributes
+    }
+
+    /// The given name by which the person goes.
+    pub(crate) fn chosen_name(&self) -> Option<&'a str> {
+        self.least.get(CHOSEN).copied().flatten()
     }
 
     fn all(&self, place: usize, least: Option<&str>) -> Vec<String> {
@@ -92,7 +100,8 @@ impl<'a> WantedAttributes<'a> {
     /// say so. A column that the file does not have, and a field that was left out, change nothing.
     pub(crate) fn of(record: &'a SourceRecord) -> Self {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
-        let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
+        let chosen = record.more.as_ref().and_then(|more| more.preferred_given_name.as_deref());
+        let full_name = Cow::from(format!("{} {}", chosen.unwrap_or(&record.given_name), record.family_name));
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
             None if record.cleared.contains(column) => {
@@ -109,6 +118,7 @@ impl<'a> WantedAttributes<'a> {
             value(Column::PersonId, &record.person_id),
             cell(Column::BirthDate, record.birth_digits().map(Cow::Owned)),
             text(Column::PrivateEmail, &record.private_email),
+            cell(Column::PreferredGivenName, chosen.map(Cow::Borrowed)),
         ])
     }
 
@@ -125,12 +135,29 @@ impl<'a> WantedAttributes<'a> {
         })
     }
 
+    /// Whether a held chosen name stays: the record says nothing of it.
+    fn keeps_chosen_name(&self) -> bool {
+        self.0.get(CHOSEN).is_some_and(|wanted| wanted.want == RecordAttribute::Any)
+    }
+
+    /// The name with a chosen given name.
+    fn full_name(&self, chosen: &str) -> Option<RecordAttribute<'a>> {
+        let mut wanted = self.iter().filter(|(name, _)| *name == attr::SN);
+        match wanted.next().map(|(_, wanted)| &wanted.want) {
+            Some(RecordAttribute::Value(family)) => Some(RecordAttribute::Value(format!("{chosen} {family}").into())),
+            _ => None,
+        }
+    }
+
     /// The changes that bring `held` to the wanted state.
     pub(crate) fn changes(&self, held: &HeldAttributes<'_>) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
+        let kept_chosen = held.chosen_name().filter(|_| self.keeps_chosen_name());
         for (place, ((name, wanted), held_value)) in self.iter().zip(&held.least).enumerate() {
             let held_value = *held_value;
-            let after = match (&wanted.want, held_value) {
+            let with_chosen = kept_chosen.filter(|_| [attr::CN, attr::DISPLAY_NAME].contains(&name));
+            let of_chosen = with_chosen.and_then(|chosen| self.full_name(chosen));
+            let after = match (of_chosen.as_ref().unwrap_or(&wanted.want), held_value) {
                 (RecordAttribute::Any, _) | (RecordAttribute::None, None) => continue,
                 (RecordAttribute::Value(value), Some(held_value)) if *value == held_value => continue,
                 // Equal by the attribute's own rule (caseIgnoreIA5Match).

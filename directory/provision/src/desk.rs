@@ -9,6 +9,7 @@ mod account;
 mod activation;
 mod address;
 mod address_end;
+mod alumni;
 mod audit_export;
 mod detail;
 mod explain;

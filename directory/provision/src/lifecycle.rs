@@ -5,6 +5,7 @@
 //! journal, audit and undo.
 
 mod addresses;
+mod alumni;
 mod comparison;
 mod facts;
 mod notice_mail;
@@ -13,6 +14,7 @@ mod purge;
 mod words;
 
 pub(crate) use addresses::{AddressEnd, EndedAddresses, OWNER_ATTRIBUTES, freed, owner_of, quarantine_days};
+pub(crate) use alumni::{AlumniGrant, DueAlumni, held_in};
 pub(crate) use comparison::LifecycleRules;
 pub(crate) use facts::{is_closed, lifecycle_facts};
 pub(crate) use notice_mail::{NoticeMail, losses};

@@ -33,6 +33,8 @@ pub enum ReasonRule {
     AddressEnded,
     /// The quarantine of an address is over.
     QuarantineEnded,
+    /// Alumni get an address in the alumni domain.
+    AlumniAddress,
     /// A further address that the policy gives.
     FurtherAddress,
     /// An address of the person has no entry of its own, or an entry of another kind.
@@ -66,7 +68,7 @@ pub enum ReasonRule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 24] = [
+const IDS: [(ReasonRule, &str); 25] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -76,6 +78,7 @@ const IDS: [(ReasonRule, &str); 24] = [
     (ReasonRule::RetainedAddress, "address.retained"),
     (ReasonRule::AddressEnded, "address.ended"),
     (ReasonRule::QuarantineEnded, "address.freed"),
+    (ReasonRule::AlumniAddress, "address.alumni"),
     (ReasonRule::FurtherAddress, "address.further"),
     (ReasonRule::AddressEntry, "address.entry"),
     (ReasonRule::NewAccount, "account.new"),

@@ -226,9 +226,10 @@ impl InitialPasswords {
     }
 }
 
-/// The name from which a record's login is made.
+/// The name from which a record's login is made: the chosen given name comes before the legal one.
 pub(crate) fn name_parts(record: &SourceRecord) -> NameParts<'_> {
-    NameParts { given: &record.given_name, family: &record.family_name, number: &record.person_id }
+    let chosen = record.more.as_ref().and_then(|more| more.preferred_given_name.as_deref());
+    NameParts { given: chosen.unwrap_or(&record.given_name), family: &record.family_name, number: &record.person_id }
 }
 
 /// The problem that leaves out a record: a stable rule id and its words.

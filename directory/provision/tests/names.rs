@@ -45,6 +45,8 @@ async fn check(site: &Site) {
     site.desk.set_policy(&admin(), "all-1", NAMING).await.unwrap();
     an_old_address_ends_and_goes_through_quarantine(site).await;
     an_alias_ends_on_its_day(site).await;
+    alumni_get_an_address_in_their_domain(site).await;
+    roles_have_addresses_that_nobody_takes(site).await;
 }
 
 fn days_from_now(days: i64) -> Timestamp {
@@ -156,4 +158,58 @@ async fn an_alias_ends_on_its_day(site: &Site) {
     assert_eq!(kind(site, "dean@example.edu").await.as_deref(), Some("quarantined"));
     let refused = site.desk.add_alias(&admin(), "aroy2", "dean@example.edu").await;
     assert!(matches!(refused, Err(DeskError::Quarantined { .. })), "{refused:?}");
+}
+
+async fn alumni_get_an_address_in_their_domain(site: &Site) {
+    let dn = Dn::parse(&format!("provostDomain=alumni.example.edu,ou=domains,{}", site.directory.suffix())).unwrap();
+    let domain =
+        Entry::new(dn).with(attr::OBJECT_CLASS, "provostDomainEntry").with(attr::PROVOST_DOMAIN, "alumni.example.edu");
+    site.directory.add(domain).await.unwrap();
+    let policy = "kind naming\npopulation student\nalumni {given}.{family}@alumni.example.edu from=alumni primary=yes\n\
+        rename keep=365\n";
+    site.desk.set_policy(&admin(), "students-1", policy).await.unwrap();
+    let file = "person_id,given_name,family_name,affiliation,end_date\n\
+        11,Eva,Stone,student,2020-06-30\n12,Eva,Stone,student,2020-06-30\n13,Max,Stone,student,2099-06-30\n";
+    let planned = site.plan_import(&admin(), file.as_bytes(), CsvOptions::default()).await.unwrap();
+    assert_eq!(planned.plan.rejected(), []);
+    apply(site, &planned).await;
+    let (what, batch) = run(site, days_from_now(0)).await;
+    // Whoever has the name without a number keeps it without one.
+    let expect = [
+        "eva.stone@example.edu: alumni address eva.stone@alumni.example.edu",
+        "eva.stone2@example.edu: alumni address eva.stone2@alumni.example.edu",
+    ];
+    assert_eq!(what, expect);
+    let both = [mail(site, "eva.stone").await, mail(site, "eva.stone2").await];
+    assert!(both.iter().all(|mail| mail.ends_with("@alumni.example.edu")) && both[0] != both[1], "{both:?}");
+    assert_eq!(kind(site, "eva.stone@example.edu").await.as_deref(), Some("retained"));
+    assert_eq!(mail(site, "max.stone").await, "max.stone@example.edu");
+    assert!(run(site, days_from_now(0)).await.0.is_empty(), "a second run finds nothing to do");
+    let undone = site.plan_undo(&admin(), &batch).await.unwrap();
+    assert_eq!(undone.plan.rejected(), []);
+    apply(site, &undone).await;
+    assert_eq!(mail(site, "eva.stone").await, "eva.stone@example.edu");
+    assert_eq!(kind(site, "eva.stone@example.edu").await.as_deref(), Some("primary"));
+}
+
+async fn roles_have_addresses_that_nobody_takes(site: &Site) {
+    let made = ensure_tree(&site.directory, &site.settings).await.unwrap();
+    assert_eq!(made.len(), 3, "the new domain has its roles: {made:?}");
+    assert!(ensure_tree(&site.directory, &site.settings).await.unwrap().is_empty());
+    for address in ["postmaster@example.edu", "abuse@alumni.example.edu"] {
+        let taken = site.desk.add_alias(&admin(), "aroy", address).await;
+        assert_eq!(taken, Err(DeskError::InUse(address.to_owned())));
+        let removed = site.desk.remove_alias(&admin(), "aroy", address).await;
+        assert_eq!(removed, Err(DeskError::NotFound(address.to_owned())));
+    }
+    let targets = |address: &str| vec![address.to_owned()];
+    let nobody = site.set_role_targets(&admin(), "abuse@example.edu", &targets("nobody@example.edu")).await;
+    let rule = "nobody@example.edu is the address of no person".to_owned();
+    assert_eq!(nobody, Err(DeskError::Invalid { field: "target", rule }));
+    let not_a_role = site.set_role_targets(&admin(), "ann.abe@example.edu", &targets("max.stone@example.edu")).await;
+    assert_eq!(not_a_role, Err(DeskError::InUse("ann.abe@example.edu".to_owned())));
+    site.set_role_targets(&admin(), "abuse@example.edu", &targets("max.stone@example.edu")).await.unwrap();
+    let roles = site.role_addresses(&admin()).await.unwrap();
+    let abuse = roles.iter().find(|role| role.address == "abuse@example.edu").unwrap();
+    assert_eq!((roles.len(), abuse.targets.as_slice()), (6, &["max.stone@example.edu".to_owned()][..]));
 }

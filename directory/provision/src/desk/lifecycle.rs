@@ -15,7 +15,7 @@ use crate::lifecycle::{
     LIFECYCLE_ATTRIBUTES, LifecyclePlanner, LifecycleRules, Purge, lifecycle_facts, quarantine_days,
 };
 use crate::policy_documents::read_policies;
-use crate::{AttributeChange, Permission, PlannedImport, Principal, tree};
+use crate::{AttributeChange, Permission, PlannedImport, Policies, Principal, tree};
 
 /// What will happen to one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ impl Desk {
                 planner.push(&due.entry, change);
             }
         }
+        let site = Policies::from(&settings).with_lifecycle((*known).clone());
+        self.plan_alumni(&mut planner, &site, now).await?;
         self.plan_address_ends(&mut planner, &known, now).await?;
         let (plan, effect) = planner.finish(suffix);
         Ok(PlannedImport::without_passwords(plan, effect))

@@ -5,23 +5,28 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use provost_entry::{Dn, Entry};
-use provost_lifecycle::Decision;
+use provost_entry::{Address, Dn, Entry};
+use provost_lifecycle::{AccountState, Decision};
 use provost_policy::{LIFECYCLE, PolicySet};
 use provost_schema::attr;
 
+use super::alumni::{AlumniWrites, DueAlumni, is_due};
 use super::comparison::LifecycleRules;
 use super::facts::is_closed;
+use crate::ReasonRule;
 use crate::guard::{PlanEffect, Tally};
 use crate::manual_origin::is_held_by_hand;
-use crate::plan::{ChangeKind, PersonChange, Plan, SourceStamp};
+use crate::plan::{ChangeKind, PersonChange, Plan, Reason, SourceStamp};
 use crate::write::{Write, WriteKind};
 
 /// Name of the source of a plan that the lifecycle made; its digest is that of the policies.
 pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 
+/// Maximum number of people who get an address in the alumni domain in one run. The next run goes on.
+const ALUMNI_MAX: usize = 5000;
+
 /// The attributes of a person that a run of the lifecycle reads.
-pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
+pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 31] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,
@@ -48,6 +53,11 @@ pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
     attr::ENTRY_CSN,
     attr::ENTRY_UUID,
     attr::PROVOST_PURGE_REQUEST,
+    attr::MAIL_LOCAL_ADDRESS,
+    attr::GIVEN_NAME,
+    attr::SN,
+    attr::EMPLOYEE_NUMBER,
+    attr::PROVOST_CHOSEN_NAME,
 ];
 
 /// Plans a run of the lifecycle, one person after the other, so that a directory of any size needs no more memory than
@@ -59,6 +69,8 @@ pub(crate) struct LifecyclePlanner {
     unchanged: usize,
     /// The entries that the changes write, once [`LifecyclePlanner::writes`] was asked.
     written: HashSet<Dn>,
+    /// People who are to get an address in the alumni domain.
+    alumni: Vec<DueAlumni>,
     /// Closed accounts that their policy purges, each with the days until its mail is deleted.
     due: Vec<DuePurge>,
     tally: Tally,
@@ -79,7 +91,15 @@ impl LifecyclePlanner {
     pub(crate) fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
         let tally = Tally::new(now, policies.guard_in_force(now).planned_days);
         let rules = LifecycleRules { policies, zone, now };
-        Self { rules, changes: Vec::new(), unchanged: 0, written: HashSet::new(), due: Vec::new(), tally }
+        Self {
+            rules,
+            changes: Vec::new(),
+            unchanged: 0,
+            written: HashSet::new(),
+            alumni: Vec::new(),
+            due: Vec::new(),
+            tally,
+        }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
@@ -88,6 +108,7 @@ impl LifecyclePlanner {
         let Some(compared) = self.rules.compare(entry) else { return };
         if compared.attributes.is_empty() {
             self.unchanged += 1;
+            self.note_alumni(entry, &compared.decision);
             self.note_due_purge(entry, &compared.decision, compared.reason.words);
             return;
         }
@@ -122,6 +143,55 @@ impl LifecyclePlanner {
         }
     }
 
+    /// Remembers an alumnus whose naming policy gives an address in the alumni domain, by the run after the one
+    /// that made them one, so that a plan writes each entry once.
+    fn note_alumni(&mut self, entry: &Entry, decision: &Decision) {
+        let now = self.rules.now;
+        if decision.state != AccountState::Alumni || self.alumni.len() >= ALUMNI_MAX {
+            return;
+        }
+        let period = decision.period();
+        let rules = self.rules.policies.naming_in_force(&period.affiliation, period.program.as_deref(), now);
+        let due = rules.filter(|rules| rules.alumni.as_ref().is_some_and(|alumni| is_due(entry, alumni, now)));
+        let due = due.map(|rules| DueAlumni { entry: entry.clone(), policy: rules.name.clone() });
+        self.alumni.extend(due);
+    }
+
+    /// Takes the people who are to get an address in the alumni domain. Shorter addresses come first, so that people of
+    /// one name get their numbers in the same order again, whatever the order in which the directory returned them.
+    pub(crate) fn take_alumni(&mut self) -> Vec<DueAlumni> {
+        let mut alumni = std::mem::take(&mut self.alumni);
+        let mail = |due: &DueAlumni| due.entry.first(attr::MAIL).unwrap_or_default().to_owned();
+        alumni.sort_by_cached_key(|due| (mail(due).len(), mail(due), due.entry.dn.to_string()));
+        alumni
+    }
+
+    /// Adds what a person gets in the alumni domain.
+    pub(crate) fn push_alumni(&mut self, due: &DueAlumni, address: &Address, writes: AlumniWrites) {
+        let AlumniWrites { before, attributes, after } = writes;
+        let moves = attributes.iter().any(|change| change.name.is(attr::MAIL));
+        let action = WriteKind::ModifyPerson { csn: due.entry.first(attr::ENTRY_CSN).map(Into::into) };
+        let last_batch = due.entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
+        let of_person = (!attributes.is_empty())
+            .then(|| Write { last_batch, ..Write::new(due.entry.dn.clone(), action, attributes) });
+        let writes: Vec<Write> = before.into_iter().chain(of_person).chain(after).collect();
+        if writes.is_empty() {
+            return;
+        }
+        let label = due.entry.first(attr::MAIL).unwrap_or_else(|| due.entry.dn.as_str());
+        let words = format!("alumni get an address by policy {}", due.policy);
+        let change = PersonChange {
+            source: 0,
+            line: 0,
+            what: format!("{label}: alumni address {address}"),
+            // The guard counts changes of primary addresses.
+            kind: if moves { ChangeKind::Rename } else { ChangeKind::Update },
+            reason: Reason { rule: ReasonRule::AlumniAddress, words },
+            writes,
+        };
+        self.push(&due.entry, change);
+    }
+
     /// Takes the accounts that are due for their purge.
     pub(crate) fn take_due(&mut self) -> Vec<DuePurge> {
         std::mem::take(&mut self.due)
@@ -136,7 +206,9 @@ impl LifecyclePlanner {
 
     /// Adds a change that concerns no person who was compared.
     pub(crate) fn push_change(&mut self, change: PersonChange) {
-        self.written.extend(change.writes.iter().map(|write| write.dn.clone()));
+        if !self.written.is_empty() {
+            self.written.extend(change.writes.iter().map(|write| write.dn.clone()));
+        }
         self.changes.push(change);
     }
 

@@ -18,7 +18,7 @@ use super::suspects::Suspects;
 use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::calendar::last_second;
 use crate::lifecycle::LifecycleRules;
-use crate::naming::NameParts;
+use crate::naming::{NameForms, NameParts};
 use crate::source::{Column, RecordError, Source, check_source_name, person_key, without_zeros};
 use crate::wanted::{WantedPerson, WantedState, name_parts, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
@@ -171,7 +171,7 @@ impl<'a> Planner<'a> {
         self.check_duplicate(wanted)?;
         let id = person_uuid(&wanted.source_id);
         let name = PersonName::OfId(id);
-        let chosen = self.names.choose(named(wanted, &name, None), &wanted.address.forms)?;
+        let chosen = self.names.choose(named(wanted, &name, None, None), &wanted.address.forms)?;
         let record = wanted.record;
         let what = format!(
             "create {} ({} {}, {})",
@@ -310,7 +310,8 @@ impl<'a> Planner<'a> {
         let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.to_string(), Address::to_string);
         if is_renamed {
             let uid = person.uid();
-            let chosen = self.names.choose(named(wanted, person.name, uid.as_deref()), &wanted.address.forms)?;
+            let subject = named(wanted, person.name, uid.as_deref(), kept_chosen(wanted, person));
+            let chosen = self.names.choose(subject, &login_forms(subject, wanted))?;
             label = format!("{label} -> {}", chosen.primary.address);
             attributes.extend(new_login(person, wanted.naming, &chosen.login));
             attributes.extend(new_addresses(person, &chosen));
@@ -348,8 +349,10 @@ impl<'a> Planner<'a> {
         let Some(held) = primary else { return true };
         let uid = person.uid();
         let number = person.attribute(attr::EMPLOYEE_NUMBER).unwrap_or_default();
-        let former = NameParts { given: given_name(person), family: family_name(person), number };
-        !keeps_address(named(wanted, person.name, uid.as_deref()), &wanted.address.forms, held, former)
+        let given = person.attribute(attr::PROVOST_CHOSEN_NAME).unwrap_or_else(|| given_name(person));
+        let former = NameParts { given, family: family_name(person), number };
+        let subject = named(wanted, person.name, uid.as_deref(), kept_chosen(wanted, person));
+        !keeps_address(subject, &login_forms(subject, wanted), held, former)
     }
 
     /// Whether an address that a person holds is in the site's domain but has no address entry. An import always writes
@@ -475,9 +478,31 @@ fn with_column(change: AttributeChange) -> AttributeChange {
     }
 }
 
-/// The person of a record, for the choice of names.
-fn named<'p>(wanted: &'p WantedPerson<'_>, entry: &'p PersonName, uid: Option<&'p str>) -> NamingSubject<'p> {
+/// The chosen name of a person that stays, because the record says nothing of it.
+fn kept_chosen<'p>(wanted: &WantedPerson<'_>, person: DirectoryPerson<'p>) -> Option<&'p str> {
+    let record = wanted.record;
+    let states_one = record.more.as_ref().is_some_and(|more| more.preferred_given_name.is_some());
+    let says_nothing = !states_one && !record.cleared.contains(Column::PreferredGivenName);
+    person.attribute(attr::PROVOST_CHOSEN_NAME).filter(|_| says_nothing)
+}
+
+/// The forms of the login for the name that counts.
+fn login_forms(subject: NamingSubject<'_>, wanted: &WantedPerson<'_>) -> NameForms {
+    let is_of_record = subject.parts == name_parts(wanted.record);
+    let of_chosen = || subject.naming.login_forms(subject.parts);
+    Some(()).filter(|()| !is_of_record).and_then(|()| of_chosen()).unwrap_or_else(|| wanted.address.forms.clone())
+}
+
+/// The person of a record, for the choice of names. `chosen` is the chosen name that the directory holds and the record
+/// does not mention.
+fn named<'p>(
+    wanted: &'p WantedPerson<'_>,
+    entry: &'p PersonName,
+    uid: Option<&'p str>,
+    chosen: Option<&'p str>,
+) -> NamingSubject<'p> {
     let parts = name_parts(wanted.record);
+    let parts = NameParts { given: chosen.unwrap_or(parts.given), ..parts };
     NamingSubject { record: wanted.record, entry, uid, parts, naming: wanted.naming }
 }
 
@@ -514,9 +539,11 @@ fn reason(
 ) -> (ChangeKind, Reason) {
     let has_primary = person.mail().is_some_and(|mail| Address::parse(mail).is_ok());
     if is_renamed {
-        let (record, given, family) = (wanted.record, given_name(person), family_name(person));
+        let (record, family) = (wanted.record, family_name(person));
+        let given = person.attribute(attr::PROVOST_CHOSEN_NAME).unwrap_or_else(|| given_name(person));
         let (rule, words) = if has_primary {
-            let words = format!("the name {given} {family} became {} {}", record.given_name, record.family_name);
+            let now = name_parts(record);
+            let words = format!("the name {given} {family} became {} {}", now.given, now.family);
             (ReasonRule::NameChanged, words)
         } else {
             (ReasonRule::PrimaryAddress, "the person has no primary address".to_owned())

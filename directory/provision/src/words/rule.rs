@@ -38,6 +38,9 @@ impl Words {
             ReasonRule::QuarantineEnded => {
                 self.say("the quarantine of the address is over", "la quarantaine de l’adresse est finie")
             }
+            ReasonRule::AlumniAddress => {
+                self.say("alumni get an address in their domain", "les diplômés ont une adresse dans leur domaine")
+            }
             ReasonRule::FurtherAddress => {
                 self.say("a further address that the policy gives", "une autre adresse que donne la politique")
             }

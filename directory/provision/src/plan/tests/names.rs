@@ -147,6 +147,44 @@ fn a_name_that_nobody_may_have_gives_way() {
     assert_eq!(mails, ["steve.hitner", "rroy2", "person-3"].map(|local| format!("{local}@example.edu")));
 }
 
+// The chosen name comes before the legal one, whether the file states it or a hand has written it.
+#[test]
+fn the_chosen_name_makes_the_address() {
+    const MORE: &str = "person_id,given_name,family_name,affiliation,preferred_given_name\n";
+    let policies = policies(&[]);
+    let file = |text: &str| read_source("registrar", text.as_bytes(), &CsvOptions::default()).unwrap();
+    let import_file = |model: &mut Model, text: &str| {
+        let now = "2027-03-01T12:00:00Z".parse().unwrap();
+        let planned = |model: &Model| plan(&wanted(&[file(text)], &policies, now), &model.actual()).unwrap();
+        let plan = planned(model);
+        assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
+        model.apply(&plan, usize::MAX);
+        model.check();
+        assert!(planned(model).is_empty(), "{:?}", planned(model).changes());
+        plan
+    };
+    let mut model = Model::default();
+    import_file(&mut model, &format!("{MORE}1,Samuel,Roy,staff,Sam\n2,Ann,Li,staff,\n"));
+    let shown = |model: &Model, id: &str| {
+        let text = |name| model.person(id).first(name).unwrap_or_default().to_owned();
+        [text(attr::MAIL), text(attr::DISPLAY_NAME), text(attr::GIVEN_NAME)].join(" ")
+    };
+    assert_eq!(shown(&model, "1"), "sam.roy@example.edu Sam Roy Samuel");
+    // A file without the column leaves it.
+    let without = "person_id,given_name,family_name,affiliation\n1,Samuel,Roy,staff\n2,Ann,Li,staff\n";
+    assert!(import_file(&mut model, without).is_empty());
+    // A hand has written Ann's: the next file brings the address that it makes.
+    let ann = model.person("2").dn.clone();
+    model.modify(&ann, &[Modification::replace(of(attr::PROVOST_CHOSEN_NAME), vec!["Nan".into()])], None);
+    import_file(&mut model, without);
+    assert!(shown(&model, "2").ends_with("Nan Li Ann"), "{}", shown(&model, "2"));
+    // A name that the file states anew leads to another address; the login stays.
+    let plan = import_file(&mut model, &format!("{MORE}1,Samuel,Roy,staff,Sammy\n2,Ann,Li,staff,Nan\n"));
+    assert_eq!(shown(&model, "1"), "sammy.roy@example.edu Sammy Roy Samuel");
+    assert_eq!(plan.changes()[0].reason.words, "the name Sam Roy became Sammy Roy");
+    assert_eq!(model.person("1").first(attr::UID), Some("sam.roy"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     // Two people of one file with one name get the same names whatever run was interrupted, under documents too.
