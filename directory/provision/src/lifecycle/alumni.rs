@@ -16,8 +16,6 @@ pub(crate) struct DueAlumni {
     pub(crate) entry: Entry,
     /// Name of the naming policy.
     pub(crate) policy: String,
-    /// The change of the plan that writes the person already.
-    pub(crate) change: Option<usize>,
 }
 
 /// Whether something of the alumni address is to be done for a person. A primary address that was set by hand stays.

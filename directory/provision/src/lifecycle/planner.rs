@@ -26,7 +26,7 @@ pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 const ALUMNI_MAX: usize = 5000;
 
 /// The attributes of a person that a run of the lifecycle reads.
-pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 33] = [
+pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 31] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,
@@ -110,7 +110,7 @@ impl LifecyclePlanner {
         let Some(compared) = self.rules.compare(entry) else { return };
         if compared.attributes.is_empty() {
             self.unchanged += 1;
-            self.note_alumni(entry, &compared.decision, None);
+            self.note_alumni(entry, &compared.decision);
             self.note_due_purge(entry, &compared.decision, compared.reason.words);
             return;
         }
@@ -146,9 +146,9 @@ impl LifecyclePlanner {
         }
     }
 
-    /// Remembers an alumnus whose naming policy gives an address in the alumni domain. `change` is the place of the
-    /// person's change in the plan.
-    fn note_alumni(&mut self, entry: &Entry, decision: &Decision, change: Option<usize>) {
+    /// Remembers an alumnus whose naming policy gives an address in the alumni domain, by the run after the one
+    /// that made them one, so that a plan writes each entry once.
+    fn note_alumni(&mut self, entry: &Entry, decision: &Decision) {
         let now = self.rules.now;
         if decision.state != AccountState::Alumni || self.alumni.len() >= ALUMNI_MAX {
             return;
@@ -156,7 +156,7 @@ impl LifecyclePlanner {
         let period = decision.period();
         let rules = self.rules.policies.naming_in_force(&period.affiliation, period.program.as_deref(), now);
         let due = rules.filter(|rules| rules.alumni.as_ref().is_some_and(|alumni| is_due(entry, alumni, now)));
-        let due = due.map(|rules| DueAlumni { entry: entry.clone(), policy: rules.name.clone(), change });
+        let due = due.map(|rules| DueAlumni { entry: entry.clone(), policy: rules.name.clone() });
         self.alumni.extend(due);
     }
 
@@ -169,18 +169,9 @@ impl LifecyclePlanner {
         alumni
     }
 
-    /// Adds what a person gets in the alumni domain, to their change if the plan has one.
+    /// Adds what a person gets in the alumni domain.
     pub(crate) fn push_alumni(&mut self, due: &DueAlumni, address: &Address, writes: AlumniWrites) {
         let AlumniWrites { before, attributes, after } = writes;
-        let held = due.change.and_then(|place| self.changes.get_mut(place));
-        if let Some(change) = held {
-            let of_person = change.writes.iter_mut().find(|write| write.dn == due.entry.dn);
-            of_person.into_iter().for_each(|write| write.attributes.extend(attributes.iter().cloned()));
-            change.writes.splice(0..0, before);
-            change.writes.extend(after);
-            change.what = format!("{}; alumni address {address}", change.what);
-            return;
-        }
         let moves = attributes.iter().any(|change| change.name.is(attr::MAIL));
         let action = WriteKind::ModifyPerson { csn: due.entry.first(attr::ENTRY_CSN).map(Into::into) };
         let last_batch = due.entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
@@ -190,17 +181,18 @@ impl LifecyclePlanner {
         if writes.is_empty() {
             return;
         }
-        self.unchanged = self.unchanged.saturating_sub(1);
         let label = due.entry.first(attr::MAIL).unwrap_or_else(|| due.entry.dn.as_str());
         let words = format!("alumni get an address by policy {}", due.policy);
-        self.changes.push(PersonChange {
+        let change = PersonChange {
             source: 0,
             line: 0,
             what: format!("{label}: alumni address {address}"),
+            // The guard counts changes of primary addresses.
             kind: if moves { ChangeKind::Rename } else { ChangeKind::Update },
             reason: Reason { rule: ReasonRule::AlumniAddress, words },
             writes,
-        });
+        };
+        self.push(&due.entry, change);
     }
 
     /// Takes the accounts that are due for their purge.
