@@ -26,7 +26,7 @@ pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 const ALUMNI_MAX: usize = 5000;
 
 /// The attributes of a person that a run of the lifecycle reads.
-pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 31] = [
+pub(crate) const LIFECYCLE_ATTRIBUTES: [&str; 33] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,

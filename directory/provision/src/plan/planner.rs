@@ -501,6 +501,13 @@ fn login_forms(subject: NamingSubject<'_>, wanted: &WantedPerson<'_>) -> NameFor
     Some(()).filter(|()| !is_of_record).and_then(|()| of_chosen()).unwrap_or_else(|| wanted.address.forms.clone())
 }
 
+/// Adds changes of attributes that nothing else in the plan of the person changes.
+fn add_new(attributes: &mut Vec<AttributeChange>, changes: Vec<AttributeChange>) {
+    let is_new = |change: &AttributeChange| attributes.iter().all(|known| known.name != change.name);
+    let new: Vec<AttributeChange> = changes.into_iter().filter(is_new).collect();
+    attributes.extend(new);
+}
+
 /// The person of a record, for the choice of names. `chosen` is the chosen name that the directory holds and the record
 /// does not mention.
 fn named<'p>(
