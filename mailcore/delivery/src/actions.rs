@@ -10,7 +10,7 @@ use provost_store::{BatchId, Flags, MailboxName, NewMessage, Op, QueueId};
 use provost_view::{MailIntake, Person, RecipientStatus, View};
 use uuid::Uuid;
 
-use crate::IncomingMessage;
+use crate::{IncomingMessage, recipient_status};
 
 /// The unit of a vacation rule's interval.
 const DAY: Duration = Duration::from_hours(24);
@@ -80,11 +80,12 @@ impl Disposition {
     }
 
     /// Drops redirects to lists of this site: a person's forwarding would pass whatever they receive to all members,
-    /// past the check of who may send. A message that has no other place is kept in INBOX.
+    /// past the check of who may send. A message that has no other place is kept in INBOX. The list is looked up as a
+    /// delivery does it, because `list+detail@` reaches the list too.
     pub(crate) fn without_lists(mut self, view: &View) -> Self {
         let before = self.redirects.len();
         let is_list = |path: &Path| {
-            path.address().is_some_and(|address| matches!(view.recipient(&address), RecipientStatus::List(_)))
+            path.address().is_some_and(|address| matches!(recipient_status(view, &address), RecipientStatus::List(_)))
         };
         self.redirects.retain(|path| !is_list(path));
         if self.redirects.len() < before && self.ends_here() && self.reject.is_none() && self.mailboxes.is_empty() {

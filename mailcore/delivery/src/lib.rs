@@ -68,6 +68,14 @@ pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
     BatchId::new(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
 }
 
+/// Whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
+fn recipient_status(view: &View, recipient: &Address) -> RecipientStatus {
+    match (view.recipient(recipient), without_detail(recipient)) {
+        (RecipientStatus::Unknown, Some(user)) => view.recipient(&user),
+        (known, _) => known,
+    }
+}
+
 fn person_of(status: RecipientStatus) -> Result<Arc<Person>, Delivered> {
     match status {
         RecipientStatus::Person(person) => Ok(person),
@@ -140,12 +148,8 @@ impl Delivery {
         by_use.or_else(|| MailboxName::parse(JUNK)).unwrap_or_else(MailboxName::inbox)
     }
 
-    /// Whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
     fn recipient(&self, recipient: &Address) -> RecipientStatus {
-        match (self.view.recipient(recipient), without_detail(recipient)) {
-            (RecipientStatus::Unknown, Some(user)) => self.view.recipient(&user),
-            (known, _) => known,
-        }
+        recipient_status(&self.view, recipient)
     }
 
     /// Stores the message in its mailboxes, and the messages that it causes in the queue, in one batch: all or nothing.

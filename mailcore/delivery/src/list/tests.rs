@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use provost_message::{Findings, HelloVerb, PeerConnection, Service, TraceId};
 use provost_store::{MemoryStore, QueueStore};
-use provost_view::{Affiliation, PersonState, View};
+use provost_view::{Access, Affiliation, Forwarding, PersonState, View};
 use provost_view::{Dn, Entry};
 use uuid::Uuid;
 
@@ -65,9 +65,12 @@ struct Site {
 }
 
 fn site(people: usize, lists: &[Vec<Entry>]) -> Site {
-    let suffix = Dn::parse("dc=example,dc=edu").unwrap();
     let closed = Person { state: PersonState::Closed, ..person(0) };
-    let people = (1..=people).map(person).chain([closed]).collect();
+    site_of((1..=people).map(person).chain([closed]).collect(), lists)
+}
+
+fn site_of(people: Vec<Person>, lists: &[Vec<Entry>]) -> Site {
+    let suffix = Dn::parse("dc=example,dc=edu").unwrap();
     let view = View::fixed_with_entries(people, &suffix, &lists.concat());
     let store = Arc::new(MemoryStore::default());
     Site { delivery: Delivery { view, store: store.clone(), hostname: "mx.example.edu".into() }, store }
@@ -239,5 +242,26 @@ fn posters_decide_who_may_send() {
         let agrees =
             reply.as_deref().zip(expect).map_or(reply.is_none() && expect.is_none(), |(r, e)| r.starts_with(e));
         assert!(agrees, "{sender:?} {login:?}: {reply:?}, not {expect:?}: {entries:?}");
+    }
+}
+
+/// A person's forwarding would pass everybody's mail to the members, past the check of who may send.
+#[tokio::test]
+async fn no_forwarding_leads_to_a_list() {
+    let one = member(1);
+    for (to, expect) in [
+        ("maths@example.edu", 0),
+        ("maths+x@example.edu", 0),
+        ("maths-owner@example.edu", 0),
+        ("maths-owner+x@example.edu", 0),
+        ("x@far.example", 1),
+    ] {
+        let forwarding =
+            Forwarding { to: [Address::parse(to).unwrap()].into(), start: None, end: None, keeps_copy: false };
+        let access = Access { forwarding: Some(Box::new(forwarding)), ..Access::default() };
+        let forwards = Person { access, ..person(2) };
+        let site = site_of(vec![person(1), forwards], &[list("maths", &[(one.0, one.1.as_str())])]);
+        assert_eq!(site.deliver("p2@example.edu", MESSAGE).await, Delivered::Stored, "{to}");
+        assert_eq!(site.queued().await.len(), expect, "{to}");
     }
 }
