@@ -26,7 +26,7 @@ const PEOPLE: &str = "\
 1002,Helen,Desk,,,staff,IT,,,correct horse
 1003,Rita,Registrar,,,staff,Registry,,,correct horse
 1005,Ada,Admin,,,staff,IT,,,correct horse
-1004,<b>Bob</b>,O'Neil,,,student,\"Arts & Crafts\",,,
+1004,Bob,O'Neil,,,student,\"Arts & Crafts\",,,
 ";
 
 /// Accepts mails and drops them.
@@ -80,6 +80,8 @@ impl Site {
         give_role(&directory, "rita.registrar", "registrar").await;
         give_role(&directory, "ada.admin", "admin").await;
         give(&directory, "1004", "provostPrivateMail", "bob@example.net").await;
+        // A file cannot bring such a name, but another program can.
+        give(&directory, "1004", "displayName", "<b>Bob</b> O'Neil").await;
         let mut fallback = Fallback::default();
         fallback.add("default-quota", "test", "1048576").unwrap();
         let config = ViewConfig {

@@ -114,7 +114,6 @@ impl LifecyclePlanner {
             self.note_due_purge(entry, &compared.decision, compared.reason.words);
             return;
         }
-        self.note_alumni(entry, &compared.decision, Some(self.changes.len()));
         let label = entry.first(attr::MAIL).or_else(|| entry.first(attr::UID)).unwrap_or_else(|| entry.dn.as_str());
         let state = compared.decision.state;
         let (kind, what) = match &compared.former_state {
