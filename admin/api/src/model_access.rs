@@ -99,18 +99,21 @@ impl From<ManualOrigin> for ManualOriginBody {
 
 /// A forwarding. Mail goes on from `start` to the end of `end`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ForwardingBody {
     /// The addresses to which mail goes on.
     #[schema(min_items = 1, max_items = 10)]
     to: Vec<String>,
     /// First day; without it, the forwarding begins at once.
+    #[serde(default)]
     #[schema(value_type = Option<String>, format = Date)]
     start: Option<Date>,
     /// Last day, inclusive; without it, the forwarding has no end.
+    #[serde(default)]
     #[schema(value_type = Option<String>, format = Date)]
     end: Option<Date>,
     /// Whether the mailbox gets a copy of each message.
+    #[serde(default)]
     keep_copy: bool,
 }
 

@@ -121,9 +121,14 @@ impl Tally {
     }
 }
 
-/// Whether the change states that a source lacks the person, for the first time or once more.
+/// Whether the change states for the first time that a source lacks the person. The second file, which confirms it, ends
+/// an affiliation: that is a departure.
 fn is_absence(change: &PersonChange) -> bool {
     let writes = change.writes.iter().filter(|write| write.is_of_person());
     let mut values = writes.flat_map(|write| &write.attributes).filter(|value| value.name.is(attr::PROVOST_ABSENCE));
-    values.any(|value| value.after.iter().any(|after| !value.before.contains(after)))
+    let source = |mark: &String| mark.split(' ').next().map(str::to_owned);
+    values.any(|value| {
+        let is_new = |mark: &String| value.before.iter().all(|held| source(held) != source(mark));
+        value.after.iter().any(is_new)
+    })
 }
