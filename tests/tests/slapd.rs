@@ -343,10 +343,10 @@ fn a_refresh_without_a_container_is_parked() {
     site.provost(&["import", sample().to_str().unwrap()]);
     site.wait_for("zoe.tremblay@example.edu", "250", LIMIT);
     let zoe = ldap.dn("(uid=zoe.tremblay)").unwrap();
-    let role = alias_entry("abuse@example.edu", &zoe).replace("provostAddressKind: alias", "provostAddressKind: role");
+    let role = alias_entry("bursar@example.edu", &zoe).replace("provostAddressKind: alias", "provostAddressKind: role");
     ldap.feed("ldapadd", &role).unwrap().good().unwrap();
     site.provost(&["settings", "set", "default-quota", "5000000000"]).good().unwrap();
-    site.wait_for("abuse@example.edu", "250", LIMIT);
+    site.wait_for("bursar@example.edu", "250", LIMIT);
     for lost in ["domains", "addresses", "policies"] {
         let whole = site.slapd.dump();
         ldap.run("ldapdelete", &["-r", &format!("ou={lost},{SUFFIX}")]).unwrap().good().unwrap();
@@ -381,7 +381,7 @@ fn mail_goes_on_while_a_refresh_is_parked(site: &Site, lost: &str) {
     deadline::until(LIMIT, is_parked).unwrap_or_else(|error| panic!("without ou={lost}: {error}\n{}", site.log()));
     for (address, code) in [
         ("zoe.tremblay@example.edu", "250"),
-        ("abuse@example.edu", "250"),
+        ("bursar@example.edu", "250"),
         ("nobody.of.that.name@example.edu", "451"),
         ("somebody@new.example.org", "451"),
     ] {
