@@ -95,6 +95,10 @@ impl Delivery {
         if trace::is_looping(incoming.message, &list.address, &self.hostname) {
             return Delivered::Refused(RecipientRefusal::Loop);
         }
+        // A View that was never complete may know the list and not its members.
+        if !self.view.status().complete {
+            return Delivered::Unavailable("the directory was not read completely yet".into());
+        }
         let copy = match list.part {
             ListPart::Members => self.copy_for_members(incoming, list),
             ListPart::Owners => self.copy_for_owners(incoming, list),
