@@ -174,7 +174,8 @@ async fn the_person_objects(site: &Site) {
         let refused = desk.object(&token, bad, now).await;
         assert!(matches!(refused, Err(DeskError::Invalid { field: "reason", .. })), "{refused:?}");
     }
-    assert_eq!(desk.object(&format!("{}x", &token[..token.len() - 1]), "late", now).await, Ok(None));
+    let other = if token.ends_with('x') { "y" } else { "x" };
+    assert_eq!(desk.object(&format!("{}{other}", &token[..token.len() - 1]), "late", now).await, Ok(None));
     desk.object(&token, "my thesis\nis late", now).await.unwrap().unwrap();
     desk.object(&token, "my thesis is very late", now).await.unwrap().unwrap();
     let detail = site.person("zoe.lecuyer").await.unwrap();
