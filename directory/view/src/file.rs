@@ -7,7 +7,6 @@
 //! upgrade while no LDAP server answers; `tests/fixtures/view/` holds one file of each earlier version. A file of a
 //! later version is not used, so a node that goes back to an earlier program starts from the directory.
 
-mod layout3;
 mod layout4;
 
 use std::fs::File;
@@ -17,6 +16,7 @@ use std::path::Path;
 use provost_client::Cookie;
 use uuid::Uuid;
 
+use self::layout4::{Person3, Person4, Record4};
 use crate::Snapshot;
 use crate::cow_map::MapKey;
 use crate::snapshot::ViewRecord;
@@ -26,7 +26,7 @@ const HEADER: &[u8; 16] = b"provost-view 05\n";
 /// Version 4, whose people lack restrictions, forwarding and quota class, and whose addresses lack dates and targets, and whose groups lack what they do as lists
 /// ([`layout4`]). Its cookie is dropped: only a full refresh brings them.
 const HEADER_4: &[u8; 16] = b"provost-view 04\n";
-/// Version 3, whose people lack the state of the password ([`layout3`]). Its cookie is dropped: only a full refresh
+/// Version 3, whose people lack the state of the password ([`layout4`]). Its cookie is dropped: only a full refresh
 /// brings that state.
 const HEADER_3: &[u8; 16] = b"provost-view 03\n";
 /// Version 2, which lacked containers. Its cookie is dropped: only a full refresh brings them.
@@ -116,11 +116,11 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     let read_record: LayoutReader = match header {
         HEADER => |rest| postcard::take_from_bytes(rest).ok(),
         HEADER_4 => |rest| {
-            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout4::Record4)>(rest).ok()?;
+            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, Record4<Person4>)>(rest).ok()?;
             Some(((key, record.into()), rest))
         },
         HEADER_1 | HEADER_2 | HEADER_3 => |rest| {
-            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, layout3::Record)>(rest).ok()?;
+            let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, Record4<Person3>)>(rest).ok()?;
             Some(((key, record.into()), rest))
         },
         _ => return None,

@@ -1,5 +1,5 @@
-//! The records of saved files of version 4, in which a person had no restrictions, forwarding and quota class,
-//! and an address no dates and no targets.
+//! The records of saved files up to version 4, in which a person had no restrictions, forwarding and quota class,
+//! and an address no dates and no targets. Up to version 3, a person had no state of the password either.
 
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use crate::cow_map::MapKey;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord};
 use crate::{Access, AddressKind, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
 
-/// As [`ViewRecord`], with the variants and fields of version 4 in their order.
+/// As [`ViewRecord`], with the variants and fields of these versions in their order. `P` is the person of the version:
+/// [`Person3`] or [`Person4`].
 #[derive(Deserialize)]
-pub(super) enum Record4 {
-    Person(Box<PersonRecord4>),
+pub(super) enum Record4<P> {
+    Person(Box<PersonRecord4<P>>),
     Address(AddressRecord4),
     Domain(Arc<str>),
     Group(Group4),
@@ -54,13 +55,14 @@ impl From<Group4> for Group {
 }
 
 #[derive(Deserialize)]
-pub(super) struct PersonRecord4 {
-    person: Person4,
+pub(super) struct PersonRecord4<P> {
+    person: P,
     local_addresses: Box<[Address]>,
 }
 
+/// A person of version 3 and earlier ones.
 #[derive(Deserialize)]
-struct Person4 {
+pub(super) struct Person3 {
     entry_uuid: Uuid,
     dn: Box<str>,
     uid: Box<str>,
@@ -73,11 +75,17 @@ struct Person4 {
     quota_octets: Option<u64>,
     vacation: Option<Box<Vacation>>,
     roles: Vec<Box<str>>,
+}
+
+/// A person of version 4. postcard puts no mark around a struct, so the fields of [`Person3`] simply come first.
+#[derive(Deserialize)]
+pub(super) struct Person4 {
+    earlier: Person3,
     password_state: PasswordState,
 }
 
-impl From<Record4> for ViewRecord {
-    fn from(record: Record4) -> Self {
+impl<P: Into<Person>> From<Record4<P>> for ViewRecord {
+    fn from(record: Record4<P>) -> Self {
         match record {
             Record4::Person(record) => {
                 let person = Arc::new(record.person.into());
@@ -98,6 +106,12 @@ impl From<Record4> for ViewRecord {
 
 impl From<Person4> for Person {
     fn from(person: Person4) -> Self {
+        Self { password_state: person.password_state, ..person.earlier.into() }
+    }
+}
+
+impl From<Person3> for Person {
+    fn from(person: Person3) -> Self {
         Self {
             entry_uuid: person.entry_uuid,
             dn: person.dn,
@@ -111,7 +125,7 @@ impl From<Person4> for Person {
             quota_octets: person.quota_octets,
             vacation: person.vacation,
             roles: person.roles,
-            password_state: person.password_state,
+            password_state: PasswordState::default(),
             access: Access::default(),
             quota_class: None,
             quota_until: None,
