@@ -29,7 +29,7 @@ pub struct NamingRules {
     pub name: String,
     /// Domain of addresses whose pattern states none; `None` for the setting `mail-domain`.
     pub domain: Option<String>,
-    /// The login.
+    /// Pattern of the login (uid).
     pub login: NamePattern,
     /// The primary address; `None` for the login in the domain.
     pub primary: Option<AddressPattern>,

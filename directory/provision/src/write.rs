@@ -250,11 +250,11 @@ impl Write {
 pub(crate) struct HeldKind<'a> {
     /// The address in lower case.
     pub(crate) address: &'a str,
-    /// provostAddressKind.
+    /// The kind as provostAddressKind has it.
     pub(crate) kind: &'a str,
-    /// provostUntil.
+    /// End of the present kind (provostUntil), GeneralizedTime.
     pub(crate) until: Option<&'a str>,
-    /// provostLastBatch.
+    /// The batch that last wrote the entry (provostLastBatch), which an undo puts back.
     pub(crate) last_batch: Option<&'a str>,
 }
 

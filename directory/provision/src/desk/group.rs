@@ -43,7 +43,7 @@ pub struct GroupRules {
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct GroupSummary {
-    /// Name (cn).
+    /// Name of the group (cn), unique at the site.
     pub name: String,
     /// `static`, `filter` or `enrolment`.
     pub kind: String,
@@ -73,7 +73,7 @@ pub struct GroupDetail {
     pub dn: String,
     /// Addresses of the list.
     pub addresses: Vec<String>,
-    /// Owners.
+    /// Who owns the group and gets its reports.
     pub owners: Vec<GroupMember>,
     /// Direct members, each with the reason; at most [`MEMBERS_SHOWN_MAX`].
     pub members: Vec<GroupMember>,

@@ -39,7 +39,7 @@ const MORE_ATTRIBUTES: [&str; 5] =
 pub struct PersonNotice {
     /// The person's primary address.
     pub person: String,
-    /// The notice.
+    /// The change that is announced, its moment, and the days before it.
     pub notice: DueNotice,
 }
 

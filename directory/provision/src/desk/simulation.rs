@@ -19,7 +19,7 @@ use crate::{Permission, PlanSummary, Policies, Principal, read_file, tree};
 pub struct SimulatedFeed {
     /// The moment at which it is imported.
     pub at: Timestamp,
-    /// Its octets.
+    /// The octets of the file, in the form that the profile states.
     pub file: Vec<u8>,
 }
 

@@ -29,7 +29,7 @@ pub struct LockRequest {
     pub name: String,
     /// Who is responsible for it; the principal if not stated.
     pub owner: Option<String>,
-    /// Why.
+    /// Why the account is locked, for the audit and the person's page.
     pub reason: String,
     /// Last second; `None` stands until it is released.
     pub until: Option<Timestamp>,

@@ -20,7 +20,7 @@ const OWNER_SUFFIX: &str = "-owner";
 /// What an address of a list reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListPart {
-    /// The members.
+    /// The members, if the sender may post.
     Members,
     /// The owners: `LIST-owner@`, to which reports about undeliverable copies go.
     Owners,
@@ -31,7 +31,7 @@ pub enum ListPart {
 pub struct ListAddress {
     /// The address of the list itself, also when the one looked up is that of its owners.
     pub address: Address,
-    /// The group.
+    /// The group whose members or owners are reached.
     pub group: Arc<Group>,
     /// Whom the address that was looked up reaches.
     pub part: ListPart,
@@ -51,7 +51,7 @@ impl ListAddress {
 pub struct Expansion {
     /// People of the site who receive mail, by entryUUID.
     pub people: BTreeMap<Uuid, Arc<Person>>,
-    /// Addresses elsewhere.
+    /// Addresses outside the site, which groups list as members.
     pub elsewhere: BTreeSet<Address>,
     /// Number of groups visited.
     pub groups: usize,
