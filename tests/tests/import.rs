@@ -529,6 +529,49 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     assert!(sink.accepted_for("third@example.net").is_empty());
 }
 
+/// A vacation of a file is answered as if a person had set it; one that a hand has set or cleared stays, and `explain`
+/// names the row and the hand.
+#[test]
+fn a_vacation_of_a_file_is_answered_until_a_hand_sets_another() {
+    let sink = MailSink::start().unwrap();
+    let node = start_with(&sink);
+    let columns =
+        "person_id,given_name,family_name,affiliation,vacation_start,vacation_end,vacation_subject_fr,vacation_text_fr";
+    let row = |text: &str| format!("{columns}\nF1,Zoé,Tremblay,staff,{},{},Congé,{text}\n", day(-2), day(2));
+    import(&node, "away.csv", row("\"Absente.\nDe retour bientôt\""), &[]).good().unwrap();
+    let zoe = &addresses(&node)["F1"];
+    let reply = |from: &str| {
+        let text = format!("From: {from}\r\nTo: {zoe}\r\nSubject: question\r\nMessage-ID: <{from}>\r\n\r\ntext\r\n");
+        mail::send(node.address(Port::Mx), None, from, &[zoe], &text).unwrap();
+        sink.wait_for(from, LIMIT).unwrap();
+        String::from_utf8(sink.accepted_for(from).remove(0).text).unwrap()
+    };
+    let explain = || provost(&node, &["explain", "registrar:F1"]).unwrap().good().unwrap();
+    let origin_of = |attribute: &str| {
+        let explained = explain();
+        let after = explained.lines().skip_while(|line| !line.starts_with(attribute)).nth(1).map(str::to_owned);
+        after.unwrap_or_else(|| panic!("no '{attribute}' in\n{explained}"))
+    };
+    wait_until_accepted(&node, zoe);
+    let first = reply("friend@example.net");
+    assert!(first.contains("Absente."), "{first}");
+    let origin = origin_of("text of the vacation reply (French)");
+    assert!(origin.contains("line 2 of registrar") && origin.contains("[column.vacation_text_fr]"), "{origin}");
+
+    provost(&node, &["vacation", "set", zoe, "--text-en", "Call my office."]).unwrap().good().unwrap();
+    import(&node, "away.csv", row("Encore absente"), &[]).good().unwrap();
+    let show = provost(&node, &["vacation", "show", zoe]).unwrap().good().unwrap();
+    assert!(show.contains("Call my office.") && !show.contains("absente"), "{show}");
+    assert!(origin_of("text of the vacation reply (English)").contains("vacation.set"), "{}", explain());
+    let person = provost(&node, &["person", "show", zoe]).unwrap().good().unwrap();
+    assert!(person.contains("mailAutoReplyMode"), "{person}");
+
+    provost(&node, &["person", "follow", zoe, "vacation"]).unwrap().good().unwrap();
+    import(&node, "away.csv", row("Encore absente"), &[]).good().unwrap();
+    let show = provost(&node, &["vacation", "show", zoe]).unwrap().good().unwrap();
+    assert!(show.contains("Encore absente") && show.contains("Call my office."), "{show}");
+}
+
 #[test]
 fn invalid_vacations_are_refused() {
     let node = start(1);

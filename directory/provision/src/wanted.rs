@@ -4,6 +4,7 @@
 //! wanted address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
 mod affiliation;
+mod stated_part;
 
 use std::collections::HashMap;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use provost_credential::Secret;
 
 pub(crate) use self::affiliation::{WantedAffiliation, affiliation_source};
+pub(crate) use self::stated_part::StatedPart;
 use crate::attributes::WantedAttributes;
 pub use crate::attributes::{RecordAttribute, WantedValue};
 use crate::naming::{NameForms, NameParts};

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
-use crate::invisible::{has_invisible, without_needless_joiners};
+use crate::invisible::{has_invisible, is_bidi_control, without_needless_joiners};
 use crate::number::{is_ignorable, person_id, person_key};
 use crate::profile::{Blank, FileFormat, SourceProfile};
 use crate::record::{Affiliation, MoreFields, RecordError, Severity, SourceRecord};
@@ -460,6 +460,10 @@ fn vacation_text(field: &str) -> Result<Box<str>, Broken> {
     let text: String = field.nfc().collect::<String>().replace("\r\n", "\n").replace('\r', "\n");
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         return Err(rule::CONTROL.into());
+    }
+    // Joiners and marks belong to the spelling of some languages; characters that reverse other text belong to none.
+    if text.chars().any(is_bidi_control) {
+        return Err(rule::INVISIBLE.into());
     }
     Ok(undamaged(text)?.into())
 }

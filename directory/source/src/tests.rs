@@ -398,7 +398,8 @@ fn dated_attributes_become_fields() {
     assert_eq!((more.language.as_deref(), more.quota_class.as_deref()), (Some("fr"), Some("large")));
     assert_eq!(more.forward_to.iter().map(|to| &**to).collect::<Vec<_>>(), ["a@x.example", "b@y.example"]);
     assert_eq!(more.vacation_text_en.as_deref(), Some("Away,\nback soon"));
-    let wrong = "1,Ann,Roy,staff,#N/A,klingon,../x,x,nobody,2026-12-31,2026-12-01,2027-01-05,2026-12-20,A\u{FFFD},x";
+    let wrong =
+        "1,Ann,Roy,staff,#N/A,klingon,../x,x,nobody,2026-12-31,2026-12-01,2027-01-05,2026-12-20,A\u{FFFD},a\u{202E}b";
     let source = read(&format!("{header}\n{wrong}\n")).unwrap();
     let rules: Vec<_> = source.warnings.iter().map(|warning| warning.rule.as_str()).collect();
     assert_eq!(
@@ -410,6 +411,7 @@ fn dated_attributes_become_fields() {
             "date.format",
             "mail.format",
             "text.replacement",
+            "field.invisible",
             "date.order",
             "date.order"
         ]

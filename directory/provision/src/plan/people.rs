@@ -7,6 +7,7 @@ use provost_entry::{AttributeDescription, Dn, Entry};
 use provost_lifecycle::{AffiliationPeriod, PERIODS_MAX};
 use provost_schema::attr;
 
+use super::dated::{SUBJECT_EN, SUBJECT_FR, TEXT_EN, TEXT_FR};
 use super::index::Index;
 use super::packed::{Keep, KeptAttribute, PackedEntries, PackedEntry};
 use super::person_name::{PersonName, PersonNames};
@@ -16,7 +17,7 @@ use crate::source::person_key;
 /// What is kept of a person besides [`PERSON_ATTRIBUTES`]. A new attribute that planning compares or shows goes here,
 /// unless a record decides it: then it goes into [`PERSON_ATTRIBUTES`]. The search asks for exactly these attributes.
 /// [`DirectoryPerson`] has an accessor for each.
-const FURTHER_ATTRIBUTES: [&str; 30] = [
+const FURTHER_ATTRIBUTES: [&str; 40] = [
     attr::UID,
     attr::MAIL,
     attr::MAIL_LOCAL_ADDRESS,
@@ -47,6 +48,16 @@ const FURTHER_ATTRIBUTES: [&str; 30] = [
     attr::MAIL_FORWARDING_ADDRESS,
     attr::PROVOST_FORWARD_START,
     attr::PROVOST_FORWARD_END,
+    attr::MAIL_AUTO_REPLY_MODE,
+    attr::MAIL_AUTO_REPLY_SUBJECT,
+    attr::MAIL_AUTO_REPLY_TEXT,
+    SUBJECT_FR,
+    SUBJECT_EN,
+    TEXT_FR,
+    TEXT_EN,
+    attr::VACATION_START_DATE,
+    attr::VACATION_END_DATE,
+    attr::PROVOST_VACATION_INTERVAL,
 ];
 
 /// Attributes of which only the presence is kept.

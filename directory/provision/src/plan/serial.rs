@@ -6,6 +6,7 @@ use provost_entry::Dn;
 use provost_schema::attr;
 use serde::{Deserialize, Serialize};
 
+use super::dated::{SUBJECT_EN, SUBJECT_FR, TEXT_EN, TEXT_FR};
 use super::undo::OF_PASSWORD;
 use super::{Plan, PlanSummary};
 use crate::attributes::PERSON_ATTRIBUTES;
@@ -22,7 +23,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 33] = [
+const OTHER_ATTRIBUTES: [&str; 43] = [
     attr::PROVOST_ABSENCE,
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
@@ -50,6 +51,16 @@ const OTHER_ATTRIBUTES: [&str; 33] = [
     attr::MAIL_FORWARDING_ADDRESS,
     attr::PROVOST_FORWARD_START,
     attr::PROVOST_FORWARD_END,
+    attr::MAIL_AUTO_REPLY_MODE,
+    attr::MAIL_AUTO_REPLY_SUBJECT,
+    attr::MAIL_AUTO_REPLY_TEXT,
+    SUBJECT_FR,
+    SUBJECT_EN,
+    TEXT_FR,
+    TEXT_EN,
+    attr::VACATION_START_DATE,
+    attr::VACATION_END_DATE,
+    attr::PROVOST_VACATION_INTERVAL,
     attr::PROVOST_PURGE_REQUEST,
     attr::PROVOST_SINCE,
     attr::PROVOST_UNTIL,

@@ -1,3 +1,4 @@
+mod dated;
 mod names;
 
 use std::collections::BTreeMap;
@@ -301,38 +302,6 @@ fn an_update_changes_only_what_the_record_decides() {
     let without = read_source("registrar", without.as_bytes(), &CsvOptions::default()).unwrap();
     let plan = plan_of(without, &model.actual()).unwrap();
     assert!(plan.is_empty(), "absent columns changed something: {:?}", plan.changes);
-}
-
-#[test]
-fn a_forwarding_and_a_quota_class_follow_the_file_unless_a_hand_holds_them() {
-    let import = |model: &mut Model, to: &str, class: &str| {
-        let text = format!(
-            "person_id,given_name,family_name,affiliation,quota_class,quota_until,forward_to,forward_until\n\
-             1,Zoe,Roy,student,{class},2030-01-31,{to},2030-01-31\n"
-        );
-        let source = read_source("registrar", text.as_bytes(), &CsvOptions::default()).unwrap();
-        let plan = plan_of(source, &model.actual()).unwrap();
-        model.apply(&plan, usize::MAX);
-        plan
-    };
-    let mut model = Model::default();
-    import(&mut model, "zoe@example.net", "research");
-    let values = |model: &Model| {
-        let entry = model.entries.values().find(|entry| entry.has_class(class::PROVOST_ACCOUNT)).unwrap();
-        let first = |name| entry.first(name).unwrap_or_default().to_owned();
-        [first(attr::MAIL_FORWARDING_ADDRESS), first(attr::PROVOST_FORWARD_END), first(attr::PROVOST_QUOTA_CLASS)]
-    };
-    assert_eq!(values(&model), ["zoe@example.net", "20300201045959Z", "research"]);
-    assert!(import(&mut model, "zoe@example.net", "research").is_empty(), "a second import writes again");
-    import(&mut model, "new@example.net", "small");
-    assert_eq!(values(&model), ["new@example.net", "20300201045959Z", "small"]);
-    import(&mut model, "zoe.roy@example.edu", "small");
-    assert_eq!(values(&model), ["", "", "small"], "a forwarding to the person's own address");
-    let hands = ["mailForwardingAddress 20260101000000Z - web:zoe", "provostQuotaClass 20260101000000Z - cli:helen"];
-    for entry in model.entries.values_mut().filter(|entry| entry.has_class(class::PROVOST_ACCOUNT)) {
-        entry.set(of(attr::PROVOST_ORIGIN), hands.map(|value| value.as_bytes().to_vec()).to_vec());
-    }
-    assert!(import(&mut model, "other@example.net", "huge").is_empty(), "the file overrides a hand");
 }
 
 #[test]

@@ -5,29 +5,9 @@ use jiff::civil::Date;
 use provost_entry::time::parse_generalized;
 use provost_lifecycle::AffiliationPeriod;
 
+use super::StatedPart;
 use crate::source::{AffiliationRow, Column, Coverage, RecordError, Source, SourceRecord};
 use crate::{Policies, calendar};
-
-/// What a record says of one part of an affiliation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum StatedPart<T> {
-    /// The record states this value.
-    Value(T),
-    /// None: the profile of the source lets the blank cell clear the value.
-    None,
-    /// Nothing: the held value stays.
-    Nothing,
-}
-
-impl<T> StatedPart<T> {
-    fn or_held(self, held: Option<T>) -> Option<T> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::None => None,
-            Self::Nothing => held,
-        }
-    }
-}
 
 /// The affiliations of a record: values of provostAffiliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
