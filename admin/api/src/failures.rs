@@ -14,7 +14,8 @@ pub(crate) enum RouteFailures {
     /// The request has no token, or one that is unknown, revoked or expired.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
-    /// The role of the token does not allow the operation, or not on this person.
+    /// The role of the token does not allow the operation, or not on this person; or the token may not override the guard
+    /// for a plan of its own.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// The person, address, import, job or setting does not exist; the import was applied or has expired; or the
@@ -22,7 +23,7 @@ pub(crate) enum RouteFailures {
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
     /// The key matches more than one person, the address is in use or in quarantine, the entry or plan has changed
-    /// meanwhile, or the directory contradicts itself.
+    /// meanwhile, the guard stops the plan, the import file is an old one, or the directory contradicts itself.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// `If-Match` is not the current version.

@@ -6,6 +6,7 @@
 //! decision about rights belongs here.
 
 mod auth;
+mod background_apply;
 mod extract;
 mod failures;
 mod handlers;
@@ -14,6 +15,7 @@ mod jobs;
 mod messages;
 mod model;
 mod model_access;
+mod model_plans;
 mod operations;
 mod problem;
 mod reply;

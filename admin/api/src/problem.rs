@@ -2,10 +2,12 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use provost_provision::{DeskError, FileError, ImportError};
+use provost_provision::{DeskError, FileError, GuardStop, ImportError};
 use provost_store::StateError;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::model_plans::GuardBody;
 
 /// Value of `Retry-After` with every problem of status 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -31,6 +33,9 @@ pub(crate) enum ProblemKind {
     Stale,
     PreconditionFailed,
     PlanChanged,
+    GuardStopped,
+    SecondPersonNeeded,
+    OldFile,
     Inconsistent,
     Refused,
     Unavailable,
@@ -43,7 +48,7 @@ pub(crate) enum ProblemKind {
 const PROBLEMS: &str = "/api/v1/problems/";
 
 /// For each kind: name in `type`, status, title, explanation.
-const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
+const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 24] = [
     (
         ProblemKind::Unauthorized,
         "/api/v1/problems/unauthorized",
@@ -113,8 +118,8 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         ProblemKind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
-        "The key matches more than one person",
-        "Use the id of the person instead.",
+        "The key matches more than one",
+        "Use the id of the person instead, or more characters of the hash of the plan.",
     ),
     (
         ProblemKind::InUse,
@@ -150,6 +155,30 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         StatusCode::CONFLICT,
         "The plan has changed",
         "The directory has changed since the plan was shown; check the new plan and apply its hash.",
+    ),
+    (
+        ProblemKind::GuardStopped,
+        "/api/v1/problems/guard-stopped",
+        StatusCode::CONFLICT,
+        "The guard stopped the plan",
+        "The plan would change too many people, and nothing was changed. 'guard' has the limits that it exceeds. The plan is \
+         kept under 'hash': look at it (GET /api/v1/plans/HASH), and if it is right, a second person applies it \
+         (POST /api/v1/plans/HASH/override).",
+    ),
+    (
+        ProblemKind::SecondPersonNeeded,
+        "/api/v1/problems/second-person-needed",
+        StatusCode::FORBIDDEN,
+        "A second person is needed",
+        "The token made this plan itself. Another person with the right guard.override must look at the plan and apply it.",
+    ),
+    (
+        ProblemKind::OldFile,
+        "/api/v1/problems/old-file",
+        StatusCode::CONFLICT,
+        "An old file",
+        "Another file of this source was imported after this one, or one that is newer. If this file is to replace what came \
+         after it, upload it again with 'force=true'.",
     ),
     (
         ProblemKind::Inconsistent,
@@ -228,9 +257,12 @@ pub(crate) struct Problem {
     /// The fields that break a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldError>,
-    /// Hash of the present plan, when it differs from the requested one.
+    /// Hash of the present plan, when it differs from the requested one; hash of the plan that the guard stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<Box<str>>,
+    /// The limits by which the guard stopped the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) guard: Option<Box<GuardBody>>,
     /// Value of the reply's `Retry-After`, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u32>,
@@ -250,6 +282,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             hash: None,
+            guard: None,
             retry_after,
             kind,
         }
@@ -302,6 +335,7 @@ impl From<DeskError> for Problem {
             DeskError::Stale => Self::new(ProblemKind::Stale, detail),
             DeskError::VersionMismatch(_) => Self::new(ProblemKind::PreconditionFailed, detail),
             DeskError::NotAllowed(_) => Self::new(ProblemKind::Forbidden, detail),
+            DeskError::OwnPlan(_) => Self::new(ProblemKind::SecondPersonNeeded, detail),
             DeskError::Refused(_) => Self::new(ProblemKind::Refused, detail),
             DeskError::Unavailable(_) | DeskError::AuditUnavailable(_) | DeskError::OutcomeUnknown(_) => {
                 Self::new(ProblemKind::Unavailable, detail)
@@ -315,10 +349,21 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::Desk(error) => error.into(),
             ImportError::File(error) => error.into(),
-            ImportError::OldFile(_) => Self::new(ProblemKind::FileRefused, error.to_string()),
+            ImportError::OldFile(why) => Self::new(ProblemKind::OldFile, why),
             ImportError::Plan(error) => Self::new(ProblemKind::Inconsistent, error.to_string()),
             ImportError::Fault(error) => Self::internal("a bug ended the planning", &error),
         }
+    }
+}
+
+impl From<GuardStop> for Problem {
+    fn from(stop: GuardStop) -> Self {
+        let first = stop.report.trips.first().map(|trip| format!(" ({trip})")).unwrap_or_default();
+        let detail = format!("the guard stopped the plan{first}, and nothing was changed");
+        let mut problem = Self::new(ProblemKind::GuardStopped, detail);
+        problem.hash = Some(stop.hash.into());
+        problem.guard = Some(Box::new(stop.report.into()));
+        problem
     }
 }
 
@@ -379,6 +424,7 @@ mod tests {
             (DeskError::Stale, 409),
             (DeskError::VersionMismatch("x".into()), 412),
             (DeskError::NotAllowed(Permission::SetRoles), 403),
+            (DeskError::OwnPlan("token:one".into()), 403),
             (DeskError::Refused("no".into()), 422),
             (DeskError::Unavailable("down".into()), 503),
             (DeskError::AuditUnavailable("disk full".into()), 503),

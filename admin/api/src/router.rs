@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::auth::require_token;
 use crate::handlers::{
-    access, activation, addresses, imports, jobs, messages, password, people, queue, settings, sources, status,
+    access, activation, addresses, imports, jobs, messages, password, people, plans, queue, settings, sources, status,
     vacation,
 };
 use crate::problem::{Problem, ProblemKind, explanation};
@@ -42,7 +42,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
         (name = "vacation", description = "Vacation rules"),
         (name = "access", description = "Locks, closed accounts, forwardings and quotas"),
         (name = "password", description = "Passwords and activation links"),
-        (name = "imports", description = "Registrar files: plan, then apply"),
+        (name = "imports", description = "Registrar files: plan, then apply; plans that the guard stopped"),
         (name = "operation", description = "The node's state, its queue and messages, and the settings that all nodes share"),
     )
 )]
@@ -100,6 +100,9 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
         .routes(routes!(imports::upload).layer(DefaultBodyLimit::max(CSV_OCTETS_MAX)))
         .routes(routes!(imports::show))
         .routes(routes!(imports::apply))
+        .routes(routes!(plans::list))
+        .routes(routes!(plans::show))
+        .routes(routes!(plans::override_guard))
         .routes(routes!(jobs::show))
         .routes(routes!(queue::list))
         .routes(routes!(messages::find))

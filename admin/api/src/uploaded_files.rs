@@ -54,6 +54,12 @@ pub(crate) struct Upload {
     /// Whether the file names only some people, if the caller said so; otherwise the profile decides.
     #[serde(default)]
     pub(crate) is_partial: Option<bool>,
+    /// When the source made the file, if the caller said so.
+    #[serde(default)]
+    pub(crate) extracted: Option<Timestamp>,
+    /// Whether the file is read although a newer one of its source was imported.
+    #[serde(default)]
+    pub(crate) force: bool,
     /// Hash of the plan at the time of the upload.
     pub(crate) hash: String,
 }
@@ -75,7 +81,8 @@ impl Upload {
         ImportOptions {
             source: self.source.clone(),
             read: ReadOptions { encoding, separator, coverage, ..ReadOptions::default() },
-            ..ImportOptions::default()
+            extracted: self.extracted,
+            force: self.force,
         }
     }
 }
@@ -195,6 +202,8 @@ mod tests {
             encoding: None,
             separator: Some(';'),
             is_partial: None,
+            extracted: None,
+            force: false,
             hash: "h".into(),
         }
     }

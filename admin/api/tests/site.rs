@@ -466,6 +466,9 @@ async fn every_route_permits_exactly_the_roles_of_the_table() {
         ("post", "/imports", "", json!({}), Op::PlanImport),
         ("get", "/imports/{id}", "", json!({}), Op::ViewImports),
         ("post", "/imports/{id}/apply", "", json!({"hash": "h"}), Op::ApplyImport),
+        ("get", "/plans", "", json!({}), Op::ViewImports),
+        ("get", "/plans/{hash}", "", json!({}), Op::ViewImports),
+        ("post", "/plans/{hash}/override", "", json!({"reason": "right"}), Op::OverrideGuard),
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/messages", "?recipient=zoe.tremblay", json!({}), Op::ViewMessages),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
@@ -493,6 +496,7 @@ async fn every_route_permits_exactly_the_roles_of_the_table() {
                 .replace("{key}", key)
                 .replace("{address}", "z@example.edu")
                 .replace("{id}", nil)
+                .replace("{hash}", nil)
                 .replace("{name}", "default-quota");
             let reply =
                 call_as(&api, &token, &method.to_uppercase(), &format!("/api/v1{path}{query}"), body.clone()).await;

@@ -138,7 +138,7 @@ fn desk_advice(error: &DeskError) -> Option<&'static str> {
         DeskError::Unavailable(_) => Some(DIRECTORY_UNAVAILABLE),
         DeskError::AuditUnavailable(_) => Some(AUDIT_UNAVAILABLE),
         DeskError::OutcomeUnknown(_) => Some(OUTCOME_UNKNOWN),
-        DeskError::Invalid { .. } | DeskError::Refused(_) => None,
+        DeskError::Invalid { .. } | DeskError::Refused(_) | DeskError::OwnPlan(_) => None,
     }
 }
 

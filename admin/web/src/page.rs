@@ -175,7 +175,9 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
             let text = in_quarantine(visitor, address, until.as_deref());
             return message_page(visitor, StatusCode::CONFLICT, "title.refused", text);
         }
-        DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
+        DeskError::NotAllowed(_) | DeskError::OwnPlan(_) => {
+            (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", "")
+        }
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
         DeskError::Unavailable(why) => return desk_unavailable(visitor, why, "error.unavailable"),

@@ -267,6 +267,9 @@ pub enum DeskError {
     /// The principal may not perform this operation, or not on this person.
     #[error("not allowed: {0}")]
     NotAllowed(Permission),
+    /// The principal, whose name in the audit this is, made the plan that only a second person may approve.
+    #[error("{0} made this plan: a second person must override the guard")]
+    OwnPlan(String),
     /// The directory refused a request, or returned an entry that cannot be used; the reason.
     #[error("{0}")]
     Refused(String),

@@ -1,26 +1,22 @@
 //! Handlers for a registrar's file: upload and plan, show the plan, apply the plan of a given hash.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_provision::{
-    ApplyProgress, AttributeChange, Permission, PersonChange, Plan, PlanSummary, PlannedImport, Principal,
-};
+use provost_provision::{AttributeChange, GuardReport, Permission, PersonChange, Plan, PlannedImport, Principal};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::background_apply::{self, ApplyQuery, ReadyPlan};
 use crate::extract::{CsvBody, JsonBody, PathParameters, QueryParameters};
 use crate::failures::RouteFailures;
-use crate::jobs::{self, Job, JobEnd, JobState};
+use crate::jobs::Job;
 use crate::model::RejectedRow;
+use crate::model_plans::{GuardBody, SummaryBody};
 use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::HandlerState;
@@ -29,8 +25,6 @@ use crate::uploaded_files::{Upload, UploadEncoding, UploadedFileError};
 /// Maximum number of changes, and of problems of rejected rows, that an answer lists. The summary counts all changes
 /// and rejected rows.
 const LISTED_MAX: usize = 1000;
-/// Longest time to wait for the end of an apply (`?wait=`), in seconds.
-const WAIT_SECONDS_MAX: u64 = 60;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +33,10 @@ pub(crate) struct UploadQuery {
     encoding: Option<String>,
     separator: Option<String>,
     coverage: Option<String>,
+    partial: Option<bool>,
+    extracted: Option<String>,
+    #[serde(default)]
+    force: bool,
 }
 
 /// The changes that an import would make.
@@ -51,40 +49,14 @@ pub(crate) struct ImportBody {
     hash: String,
     /// Counts of rows, changes and writes.
     summary: SummaryBody,
+    /// The limits of the guard that the plan exceeds: when there are any, its apply will be stopped.
+    guard: GuardBody,
     /// The first 1000 changes.
     changes: Vec<ChangeBody>,
     /// The first 1000 problems of the rows that are left out; a row may have several.
     rejected: Vec<RejectedRow>,
     /// The first 1000 problems of fields that are ignored, while their rows are used.
     warnings: Vec<RejectedRow>,
-}
-
-/// Counts of a plan.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SummaryBody {
-    /// Rows of the file, good and wrong.
-    rows: usize,
-    /// People to create.
-    create: usize,
-    /// People to change.
-    update: usize,
-    /// People in `update` whose primary address changes.
-    rename: usize,
-    /// People that are already in the wanted state, and rows that repeat an earlier one.
-    unchanged: usize,
-    /// Rows left out.
-    rejected: usize,
-    /// Single-entry LDAP writes.
-    writes: usize,
-    /// Passwords to hash.
-    passwords: usize,
-}
-
-impl From<&PlanSummary> for SummaryBody {
-    fn from(summary: &PlanSummary) -> Self {
-        let PlanSummary { rows, create, update, rename, unchanged, rejected, writes, passwords, .. } = *summary;
-        Self { rows, create, update, rename, unchanged, rejected, writes, passwords }
-    }
 }
 
 /// The change of one person.
@@ -143,11 +115,12 @@ impl From<&AttributeChange> for AttributeBody {
 }
 
 impl ImportBody {
-    fn new(id: Uuid, plan: &Plan) -> Self {
+    fn new(id: Uuid, plan: &Plan, report: GuardReport) -> Self {
         Self {
             id,
             hash: plan.hash().to_owned(),
             summary: plan.summary().into(),
+            guard: report.into(),
             changes: plan.changes().iter().take(LISTED_MAX).map(ChangeBody::from).collect(),
             rejected: plan.rejected().iter().take(LISTED_MAX).map(Into::into).collect(),
             warnings: plan.warnings().iter().take(LISTED_MAX).map(Into::into).collect(),
@@ -163,13 +136,6 @@ pub(crate) struct ApplyBody {
     hash: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ApplyQuery {
-    #[serde(default)]
-    wait: u64,
-}
-
 /// Plans a registrar's file. Nothing is changed; the file waits 24 hours for its apply.
 #[utoipa::path(
     post, operation_id = "planImport", path = "/imports", tag = "imports",
@@ -178,6 +144,9 @@ pub(crate) struct ApplyQuery {
         ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww][Ii][Nn][Dd][Oo][Ww][Ss]-1252|[Cc][Pp]1252|[Ll][Aa][Tt][Ii][Nn]-1|[Uu][Tt][Ff]-16)$", description = "`utf-8`, `windows-1252`, `latin-1` or `utf-16`; without it the profile of the source decides"),
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
         ("coverage" = Option<String>, Query, pattern = "^(complete|partial)$", description = "`partial`: the file names only some people; `complete`: nobody else is known to the source. Without it the profile of the source decides"),
+        ("partial" = Option<bool>, Query, description = "`true` is `coverage=partial`, `false` is `coverage=complete`; not together with `coverage`"),
+        ("extracted" = Option<String>, Query, format = "date-time", description = "When the source made the file; a file older than the last one is refused"),
+        ("force" = Option<bool>, Query, description = "`true`: read the file although a newer one of its source was imported"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
     responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
@@ -194,17 +163,20 @@ pub(crate) async fn upload(
         source: query.source,
         encoding: encoding_of(query.encoding.as_deref())?,
         separator: separator_of(query.separator.as_deref())?,
-        is_partial: is_partial(query.coverage.as_deref())?,
+        is_partial: is_partial(query.coverage.as_deref(), query.partial)?,
+        extracted: extracted_at(query.extracted.as_deref())?,
+        force: query.force,
         hash: String::new(),
     };
     let desk = &shared.desk;
     desk.permit(&principal, Permission::PlanImport).await?;
     let _turn = shared.turns.wait_to_plan().await?;
     let octets = file.octets.clone();
-    let PlannedImport { plan, .. } = desk.plan_import(&principal, octets.clone(), upload.options()).await?;
+    let planned = desk.plan_import(&principal, octets.clone(), upload.options()).await?;
+    let plan = &planned.plan;
     upload.hash = plan.hash().to_owned();
     let id = Uuid::new_v4();
-    let body = ImportBody::new(id, &plan);
+    let body = ImportBody::new(id, plan, desk.judge(&planned).await?);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
     // Write the audit record first: a file with people and passwords must not wait without one.
     let audit_id = desk.permit_change(&principal, Permission::PlanImport, &body.hash, detail).await?;
@@ -227,11 +199,13 @@ pub(crate) async fn show(
 ) -> Result<Json<ImportBody>, Problem> {
     shared.desk.permit(&principal, Permission::ViewImports).await?;
     let _turn = shared.turns.wait_to_plan().await?;
-    let PlannedImport { plan, .. } = plan_again(&shared, &principal, id).await?;
-    Ok(Json(ImportBody::new(id, &plan)))
+    let planned = plan_again(&shared, &principal, id).await?;
+    let report = shared.desk.judge(&planned).await?;
+    Ok(Json(ImportBody::new(id, &planned.plan, report)))
 }
 
-/// Applies the plan with the given hash; refused when the plan has changed since.
+/// Applies the plan with the given hash; refused when the plan has changed since, or when it exceeds a limit of the guard.
+/// A plan that the guard stops is kept on this node: see `/plans/{hash}/override`.
 #[utoipa::path(
     post, operation_id = "applyImport", path = "/imports/{id}/apply", tag = "imports",
     params(
@@ -252,52 +226,16 @@ pub(crate) async fn apply(
     QueryParameters(query): QueryParameters<ApplyQuery>,
     JsonBody(body): JsonBody<ApplyBody>,
 ) -> Result<Response, Problem> {
-    if query.wait > WAIT_SECONDS_MAX {
-        return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
-    }
+    let wait = query.wait()?;
     shared.desk.permit(&principal, Permission::ApplyImport).await?;
-    // Run in a task of its own, so that the turn is given back even when the caller disconnects.
-    let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
-    let (job, audit_id) = begun.map_err(|fault| Problem::internal("a bug ended an apply", &fault))??;
-    let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
-    let code = if job.state == JobState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let location = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)).ok().map(|at| (header::LOCATION, at));
-    Ok((code, audited(&audit_id, (AppendHeaders(location), Json(job)))).into_response())
+    let prepare = prepare(shared.clone(), principal.clone(), id, body.hash);
+    background_apply::apply(shared, principal, wait, prepare).await
 }
 
-/// Takes the turn, makes the plan anew, and begins to apply it if its hash is still the one that the caller states.
-async fn begin(
-    shared: HandlerState,
-    principal: Principal,
-    id: Uuid,
-    hash: String,
-) -> Result<(watch::Receiver<Job>, String), Problem> {
-    let turn = shared.turns.wait_to_apply().await?;
-    match prepare(&shared, &principal, id, &hash).await {
-        Ok((planned, sender, audit_id)) => {
-            let (sender, (stop, stopped)) = (Arc::new(sender), oneshot::channel());
-            let job = sender.subscribe();
-            let work = work(shared.clone(), id, planned, principal, sender.clone(), stopped);
-            shared.jobs.watch_over(sender, turn, stop, work);
-            Ok((job, audit_id))
-        }
-        Err(problem) => {
-            turn.end().await;
-            Err(problem)
-        }
-    }
-}
-
-/// Makes the plan anew, checks its hash, writes the audit record, and records the job. Returns the import, the sender
-/// of the job's progress, and the audit id.
-async fn prepare(
-    shared: &HandlerState,
-    principal: &Principal,
-    id: Uuid,
-    hash: &str,
-) -> Result<(PlannedImport, watch::Sender<Job>, String), Problem> {
+/// Makes the plan anew, checks its hash, and writes the audit record.
+async fn prepare(shared: HandlerState, principal: Principal, id: Uuid, hash: String) -> Result<ReadyPlan, Problem> {
     let planning = shared.turns.wait_to_plan().await?;
-    let planned = plan_again(shared, principal, id).await?;
+    let planned = plan_again(&shared, &principal, id).await?;
     drop(planning);
     let (plan, present_hash) = (&planned.plan, planned.plan.hash());
     if present_hash != hash {
@@ -306,41 +244,8 @@ async fn prepare(
         return Err(problem);
     }
     let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
-    let audit_id = shared.desk.permit_change(principal, Permission::ApplyImport, present_hash, detail).await?;
-    let sender = shared.jobs.begin(plan.changes().len(), Timestamp::now()).await?;
-    Ok((planned, sender, audit_id))
-}
-
-/// Applies the plan. The work outlives the request, and stops early when `stopped` resolves.
-async fn work(
-    shared: HandlerState,
-    import: Uuid,
-    planned: PlannedImport,
-    principal: Principal,
-    sender: Arc<watch::Sender<Job>>,
-    stopped: oneshot::Receiver<()>,
-) -> JobEnd {
-    let mut progress = |at: ApplyProgress| {
-        sender.send_modify(|job| {
-            job.done = at.done;
-            job.total = at.total;
-        });
-    };
-    let stop = async {
-        // An error means that the sender is gone: no task watches over this job any more, so stop as well.
-        let _ = stopped.await;
-    };
-    let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {
-        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("the import was stopped early".to_owned())),
-        Ok(Ok(outcomes)) => (Some(outcomes), None),
-        Ok(Err((outcomes, error))) => (Some(outcomes), Some(error.to_string())),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let state = if error.is_none() { JobState::Done } else { JobState::Failed };
-    if state == JobState::Done && shared.uploaded_files.remove(import, Timestamp::now()).await.is_err() {
-        tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
-    }
-    JobEnd { state, outcomes: outcomes.map(Into::into), error }
+    let audit_id = shared.desk.permit_change(&principal, Permission::ApplyImport, present_hash, detail).await?;
+    Ok(ReadyPlan { planned, audit_id, import: Some(id) })
 }
 
 /// Plans an uploaded file with the present directory.
@@ -372,13 +277,20 @@ fn encoding_of(text: Option<&str>) -> Result<Option<UploadEncoding>, Problem> {
     }
 }
 
-fn is_partial(text: Option<&str>) -> Result<Option<bool>, Problem> {
-    match text {
-        None => Ok(None),
+/// Coverage by either of its two parameters.
+fn is_partial(coverage: Option<&str>, partial: Option<bool>) -> Result<Option<bool>, Problem> {
+    match coverage {
+        None => Ok(partial),
+        Some(_) if partial.is_some() => Err(Problem::invalid("?partial", "state coverage or partial, not both")),
         Some("partial") => Ok(Some(true)),
         Some("complete") => Ok(Some(false)),
         Some(_) => Err(Problem::invalid("?coverage", "complete or partial")),
     }
+}
+
+fn extracted_at(text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|_| Problem::invalid("?extracted", "a time such as 2026-09-01T04:00:00Z"))
 }
 
 fn separator_of(text: Option<&str>) -> Result<Option<char>, Problem> {
@@ -396,13 +308,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_encodings_and_separators_and_refuses_others() {
+    fn the_parameters_of_an_upload_are_read_and_others_refused() {
         assert_eq!(encoding_of(None).unwrap(), None);
         assert_eq!(encoding_of(Some("Windows-1252")).unwrap(), Some(UploadEncoding::Windows1252));
         assert_eq!(encoding_of(Some("latin1")).unwrap_err().status, 422);
         assert_eq!(separator_of(Some(";")).unwrap(), Some(';'));
         assert_eq!(separator_of(Some("comma")).unwrap(), Some(','));
         assert_eq!(separator_of(Some("tab")).unwrap(), Some('\t'));
+        assert_eq!(is_partial(Some("complete"), None).unwrap(), Some(false));
+        assert_eq!(is_partial(None, Some(true)).unwrap(), Some(true));
+        assert_eq!(is_partial(Some("partial"), Some(true)).unwrap_err().errors[0].pointer, "?partial");
+        assert!(extracted_at(Some("2026-09-01T04:00:00Z")).unwrap().is_some());
+        assert_eq!(extracted_at(Some("yesterday")).unwrap_err().errors[0].pointer, "?extracted");
         assert_eq!(separator_of(Some("pipe")).unwrap_err().errors[0].pointer, "?separator");
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod jobs;
 pub(crate) mod messages;
 pub(crate) mod password;
 pub(crate) mod people;
+pub(crate) mod plans;
 pub(crate) mod queue;
 pub(crate) mod settings;
 pub(crate) mod sources;

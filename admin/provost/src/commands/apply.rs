@@ -44,7 +44,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     };
     let (kept, planned) = desk.prepare_kept_plan(principal, &arguments.hash, file).await?;
     let planned = match &arguments.reason {
-        Some(reason) => desk.approve_plan(principal, (&kept, planned), reason).await?,
+        Some(reason) => desk.approve_plan(principal, (&kept, planned), reason).await?.0,
         None => planned,
     };
     let outcomes = match write(&access, &planned, print).await {

@@ -14,8 +14,8 @@ use crate::kept_plans::{KeptPlan, KeptPlanError, KeptPlans};
 use crate::plan::{UNDO, moved};
 use crate::policy_documents::read_policies;
 use crate::{
-    Applier, ApplyError, BatchOptions, FileError, GuardReport, InitialPasswords, OnProgress, Outcomes, Permission,
-    Plan, PlanOrigin, Principal, WrittenEntries, read_file,
+    Applier, ApplyError, BatchOptions, FileError, GuardReport, InitialPasswords, Language, OnProgress, Outcomes,
+    Permission, Plan, PlanOrigin, Principal, Words, WrittenEntries, read_file,
 };
 
 /// Entries that an error names when the directory has moved.
@@ -25,7 +25,7 @@ const MOVED_LISTED: usize = 3;
 #[derive(Clone, Debug)]
 pub struct PlanApproval {
     /// Hash of the plan.
-    hash: String,
+    pub(super) hash: String,
     /// Who approved it, and why.
     words: String,
 }
@@ -90,24 +90,45 @@ impl Desk {
         planned: &PlannedImport,
         progress: OnProgress<'_>,
     ) -> Result<Result<Outcomes, (Outcomes, ApplyError)>, DeskError> {
-        let is_lifecycle = planned.plan.origin() == PlanOrigin::Lifecycle;
-        let operation = if is_lifecycle { Permission::RunLifecycle } else { Permission::ApplyImport };
-        self.permit(principal, operation).await?;
+        self.permit(principal, apply_permission(&planned.plan)).await?;
         let policy = read_policies(&self.directory).await?.guard_in_force(Timestamp::now());
-        let approval = planned.approval.as_ref().filter(|approval| approval.hash == planned.plan.hash());
-        if approval.is_none() {
-            let report = self.judge_by(planned, &policy).await?;
-            if report.has_tripped() {
-                let stop = self.stop_plan(principal, planned, report).await?;
-                return Ok(Err((Outcomes::default(), ApplyError::Guard(Box::new(stop)))));
-            }
+        if let Some(stop) = self.stop_unless_approved(principal, planned, &policy).await? {
+            return Ok(Err((Outcomes::default(), ApplyError::Guard(Box::new(stop)))));
         }
-        let approval = approval.map(|approval| approval.words.clone());
+        let approval = planned.approval_of_plan().map(|approval| approval.words.clone());
         let applied = self.apply_batch(stop, (principal, planned), (approval, policy.failures), progress).await;
         if let Ok(outcomes) = &applied {
             self.settle_batch_entries(planned, outcomes).await?;
         }
         Ok(applied)
+    }
+
+    /// What [`Desk::apply_import`] asks of the guard before it writes: when the plan exceeds a limit and nobody has
+    /// approved it, the plan is kept and recorded, and the stop is returned. For faces that answer before the apply ends.
+    pub async fn ask_guard(
+        &self,
+        principal: &Principal,
+        planned: &PlannedImport,
+    ) -> Result<Option<GuardStop>, DeskError> {
+        self.permit(principal, apply_permission(&planned.plan)).await?;
+        let policy = read_policies(&self.directory).await?.guard_in_force(Timestamp::now());
+        self.stop_unless_approved(principal, planned, &policy).await
+    }
+
+    async fn stop_unless_approved(
+        &self,
+        principal: &Principal,
+        planned: &PlannedImport,
+        policy: &GuardPolicy,
+    ) -> Result<Option<GuardStop>, DeskError> {
+        if planned.approval_of_plan().is_some() {
+            return Ok(None);
+        }
+        let report = self.judge_by(planned, policy).await?;
+        match report.has_tripped() {
+            true => Ok(Some(self.stop_plan(principal, planned, report).await?)),
+            false => Ok(None),
+        }
     }
 
     async fn apply_batch(
@@ -178,6 +199,11 @@ impl Desk {
         let detail = json!({ "summary": planned.plan.summary() });
         self.permit_change(principal, Permission::PlanImport, planned.plan.hash(), detail).await?;
         self.keep(principal, planned, report).await
+    }
+
+    /// Words in a language for plans and histories, with days and times in the site's time zone.
+    pub fn words(&self, language: Language) -> Words {
+        Words::new(language, self.settings.get().time_zone.clone())
     }
 
     /// The plans that this machine keeps, newest first.
@@ -252,23 +278,23 @@ impl Desk {
     }
 
     /// Approves a plan that the guard stopped, and records it. Refused for who made the plan: it takes two people.
+    /// Returns the plan with its approval, and the audit id.
     pub async fn approve_plan(
         &self,
         principal: &Principal,
         (kept, planned): (&KeptPlan, PlannedImport),
         reason: &str,
-    ) -> Result<PlannedImport, DeskError> {
+    ) -> Result<(PlannedImport, String), DeskError> {
         self.permit(principal, Permission::OverrideGuard).await?;
         let reason = checked_reason(reason)?;
         let actor = &principal.actor().name;
         if kept.maker == *actor {
-            let rule = format!("{actor} made this plan: a second person must override the guard");
-            return Err(DeskError::Invalid { field: "hash", rule });
+            return Err(DeskError::OwnPlan(actor.clone()));
         }
         let detail = json!({ "reason": reason, "maker": kept.maker, "limits": kept.report.trips });
-        self.permit_change(principal, Permission::OverrideGuard, &kept.hash, detail).await?;
+        let audit_id = self.permit_change(principal, Permission::OverrideGuard, &kept.hash, detail).await?;
         let approval = PlanApproval { hash: kept.hash.clone(), words: format!("{actor} {reason}") };
-        Ok(PlannedImport { approval: Some(approval), ..planned })
+        Ok((PlannedImport { approval: Some(approval), ..planned }, audit_id))
     }
 
     async fn with_kept_plans<T: Send + 'static>(
@@ -279,6 +305,11 @@ impl Desk {
         let done = tokio::task::spawn_blocking(move || work(&plans)).await;
         Ok(done.map_err(|error| KeptPlanUseError::Fault(error.to_string()))??)
     }
+}
+
+/// What a principal needs to apply a plan.
+fn apply_permission(plan: &Plan) -> Permission {
+    if plan.origin() == PlanOrigin::Lifecycle { Permission::RunLifecycle } else { Permission::ApplyImport }
 }
 
 /// Says in the log of the node that a plan waits for somebody.

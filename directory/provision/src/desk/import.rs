@@ -35,6 +35,11 @@ impl PlannedImport {
         let (plan, passwords) = (Arc::new(plan), Arc::new(InitialPasswords::default()));
         Self { plan, passwords, effect: Arc::new(effect), approval: None }
     }
+
+    /// The approval, if it is for this plan and no other.
+    pub(super) fn approval_of_plan(&self) -> Option<&PlanApproval> {
+        self.approval.as_ref().filter(|approval| approval.hash == self.plan.hash())
+    }
 }
 
 /// How a file is to be read.

@@ -48,10 +48,14 @@ pub struct WrittenEntries(HashMap<Dn, Entry>);
 impl WrittenEntries {
     /// Reads every entry that the plan writes from the writable provider.
     pub async fn read(directory: &Directory, plan: &Plan) -> Result<Self, DirectoryError> {
-        let names = plan.changes.iter().flat_map(|change| &change.writes).map(|write| &write.dn);
-        let reads = futures_util::stream::iter(names)
-            .map(|dn| async { Ok((dn.clone(), tree::read_provider(directory, dn, &ATTRIBUTES).await?)) })
-            .buffer_unordered(READS_IN_FLIGHT);
+        // Futures that own their DN: with closures over borrowed ones, the compiler does not see that this future is `Send`.
+        let names: Vec<Dn> =
+            plan.changes.iter().flat_map(|change| &change.writes).map(|write| write.dn.clone()).collect();
+        let read = |dn: Dn| async move {
+            let entry = tree::read_provider(directory, &dn, &ATTRIBUTES).await?;
+            Ok((dn, entry))
+        };
+        let reads = futures_util::stream::iter(names).map(read).buffer_unordered(READS_IN_FLIGHT);
         let found: Vec<(Dn, Option<Entry>)> = reads.try_collect().await?;
         Ok(Self(found.into_iter().filter_map(|(dn, entry)| Some((dn, entry?))).collect()))
     }
