@@ -36,6 +36,29 @@ pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> Str
     language.text("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
 }
 
+/// A line that says whether something with a first and a last day is on at the day `today`, and the CSS class of its
+/// colour. `dates` is `None` when it is off. The texts have the keys `PREFIX.off`, `PREFIX.on_until` and so on.
+pub(crate) fn period(
+    prefix: &str,
+    dates: Option<(Option<Date>, Option<Date>)>,
+    today: Date,
+    language: Language,
+) -> (String, &'static str) {
+    let Some((first, last)) = dates else { return (language.text(&format!("{prefix}.off"), &[]), "") };
+    let day_text = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
+    let is_over = last.is_some_and(|last| last < today);
+    let is_planned = first.is_some_and(|first| first > today);
+    let (key, level) = match last {
+        _ if is_over => ("over", "warn"),
+        Some(_) if is_planned => ("planned", "warn"),
+        None if is_planned => ("planned_open", "warn"),
+        Some(_) => ("on_until", "good"),
+        None => ("on_open", "good"),
+    };
+    let values = [("start", &*day_text(first)), ("end", &*day_text(last))];
+    (language.text(&format!("{prefix}.{key}"), &values), level)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +79,27 @@ mod tests {
         }
         assert_eq!(day_of("2027-01-05", Language::French), "5 janvier 2027");
         assert_eq!(day_of("some day", Language::French), "some day");
+    }
+
+    #[test]
+    fn a_period_is_summarised_for_the_day() {
+        let today = "2026-12-24".parse().unwrap();
+        for (start, end, text, level) in [
+            ("", "", "On, without an end", "good"),
+            ("2026-12-24", "2026-12-24", "On, up to and including December 24, 2026", "good"),
+            ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 up to and including January 1, 2027", "warn"),
+            ("2026-12-25", "", "Planned from December 25, 2026, without an end", "warn"),
+            ("", "2026-12-23", "Over, last day December 23, 2026: no longer sent", "warn"),
+        ] {
+            let summary = period("vacation", Some((start.parse().ok(), end.parse().ok())), today, Language::English);
+            assert_eq!((summary.0.as_str(), summary.1), (text, level), "'{start}' to '{end}'");
+        }
+        assert_eq!(period("vacation", None, today, Language::French), ("Aucune".to_owned(), ""));
+        for (end, text) in
+            [("2026-12-23", "Over, last day December 23, 2026: no longer forwarded"), ("", "On, without an end")]
+        {
+            let dates = Some((None, end.parse().ok()));
+            assert_eq!(period("forwarding", dates, today, Language::English).0, text);
+        }
     }
 }

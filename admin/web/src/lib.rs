@@ -1,4 +1,4 @@
-//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. Pages for everyone: activation of the
+//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation, locks, forwarding, quota. Pages for everyone: activation of the
 //! account, change of the own password. French and English; works without
 //! script.
 //!
@@ -7,10 +7,14 @@
 //! things must never happen here: a script in a page, and a page that a browser may store.
 
 mod activation;
+mod by_hand;
 mod calendar;
 mod change;
 mod form;
+mod form_field;
+mod forwarding;
 mod language;
+mod locks;
 mod notice;
 mod own_password;
 mod page;
@@ -19,6 +23,7 @@ mod password_check;
 mod people;
 mod person_link;
 mod person_page;
+mod quota;
 mod rule;
 mod security;
 mod session;
@@ -64,6 +69,13 @@ pub fn router(state: WebState) -> Router {
         .route("/people/{id}/addresses/remove", get(people::confirm_removal).post(people::remove_alias))
         .route("/people/{id}/vacation", post(vacation::set))
         .route("/people/{id}/vacation/clear", post(vacation::clear))
+        .route("/people/{id}/locks", post(locks::suspend))
+        .route("/people/{id}/locks/release", post(locks::release))
+        .route("/people/{id}/forwarding", post(forwarding::set))
+        .route("/people/{id}/forwarding/clear", get(forwarding::confirm_clear).post(forwarding::clear))
+        .route("/people/{id}/quota", post(quota::set))
+        .route("/people/{id}/quota/clear", post(quota::clear))
+        .route("/people/{id}/follow", post(by_hand::follow))
         .route("/people/{id}/password", get(password::confirm).post(password::reset))
         .route("/people/{id}/password/new", get(password::slip))
         .route("/people/{id}/activation", get(activation::confirm).post(activation::send))

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::calendar;
 use crate::language::{Language, fill};
+use crate::person_link::person_url;
 use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
@@ -21,12 +22,18 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
-const TEMPLATES: [(&str, &str); 15] = [
+const TEMPLATES: [(&str, &str); 21] = [
     ("head", include_str!("../templates/head.hbs")),
     ("foot", include_str!("../templates/foot.hbs")),
     ("sign_in", include_str!("../templates/sign_in.hbs")),
     ("search", include_str!("../templates/search.hbs")),
     ("person", include_str!("../templates/person.hbs")),
+    ("field", include_str!("../templates/field.hbs")),
+    ("person_locks", include_str!("../templates/person_locks.hbs")),
+    ("person_forwarding", include_str!("../templates/person_forwarding.hbs")),
+    ("person_quota", include_str!("../templates/person_quota.hbs")),
+    ("person_by_hand", include_str!("../templates/person_by_hand.hbs")),
+    ("forwarding_clear", include_str!("../templates/forwarding_clear.hbs")),
     ("password_confirm", include_str!("../templates/password_confirm.hbs")),
     ("password_slip", include_str!("../templates/password_slip.hbs")),
     ("address_remove", include_str!("../templates/address_remove.hbs")),
@@ -99,6 +106,8 @@ struct PageFrame<'a, T> {
 #[derive(Serialize)]
 struct VisitorData<'a> {
     uid: &'a str,
+    /// Path of the visitor's own page.
+    own_url: String,
     csrf: &'a str,
 }
 
@@ -110,7 +119,7 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
         lang: visitor.language.tag(),
         other_lang: visitor.language.other().tag(),
         switch_url: in_language(&visitor.here, visitor.language.other()),
-        visitor: user.map(|user| VisitorData { uid: &user.uid, csrf: &user.csrf }),
+        visitor: user.map(|user| VisitorData { uid: &user.uid, own_url: person_url(user.id()), csrf: &user.csrf }),
         flash: visitor.flash.clone(),
         failed: !status.is_success(),
         body,

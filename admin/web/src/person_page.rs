@@ -9,16 +9,21 @@ use provost_provision::{
     CredentialDetail, HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange,
 };
 use provost_store::{AccountId, AccountSnapshot};
-use provost_view::VACATION_INTERVAL_DAYS;
+use provost_view::{SharedSettings, VACATION_INTERVAL_DAYS};
 use serde::Serialize;
 
-use crate::calendar::{day, day_of, moment};
+use crate::by_hand::ByHandRow;
+use crate::calendar::{day_of, moment, period};
+use crate::form_field::{FormField, SentForm, form_field};
+use crate::forwarding::{ForwardingForm, ForwardingSection};
 use crate::language::Language;
+use crate::locks::{LockForm, LocksSection};
 use crate::page::{desk_failure, page};
 use crate::people::can_be_removed;
 use crate::person_link::{person_url, state_level};
+use crate::quota::{QuotaForm, QuotaSection};
 use crate::signed_in::SignedIn;
-use crate::vacation_form::{FieldProblem, VacationForm};
+use crate::vacation_form::VacationForm;
 use crate::web::Web;
 
 /// Maximum number of audit records that the page shows.
@@ -31,8 +36,10 @@ const NEARLY_FULL_PERCENT: u128 = 90;
 pub(crate) struct FormProblems {
     /// The address as sent, and the message.
     pub(crate) alias: Option<(String, String)>,
-    /// The form as sent, and the messages for its fields.
-    pub(crate) vacation: Option<(VacationForm, Vec<FieldProblem>)>,
+    pub(crate) vacation: Option<SentForm<VacationForm>>,
+    pub(crate) lock: Option<SentForm<LockForm>>,
+    pub(crate) forwarding: Option<SentForm<ForwardingForm>>,
+    pub(crate) quota: Option<SentForm<QuotaForm>>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +49,10 @@ struct PersonPage {
     alias: FormField,
     mailbox: Option<MailboxData>,
     vacation: VacationData,
+    locks: LocksSection,
+    forwarding: ForwardingSection,
+    quota: QuotaSection,
+    by_hand: Vec<ByHandRow>,
     /// `None` when the audit cannot be read.
     history: Option<HistoryData>,
 }
@@ -66,22 +77,30 @@ struct ShownForms {
     activation: bool,
     vacation: bool,
     addresses: bool,
+    suspend: bool,
+    forwarding: bool,
+    quota: bool,
     any: bool,
 }
 
 impl ShownForms {
     /// The forms of changes that `principal` may make on the person.
     fn allowed(detail: &PersonDetail, principal: &Principal) -> Self {
-        let may = |operation| {
-            let roles = detail.roles.iter().map(String::as_str);
-            principal.may_on(operation, Some(detail.entry_uuid), roles)
-        };
+        let may = |operation| may_on(detail, principal, operation);
         // The page of the reset opens only for users who may reset any person's password, not only their own.
         let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
         let activation = may(Permission::SendActivation) && (!detail.has_password || reset);
         let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
-        Self { reset, activation, vacation, addresses, any: reset || activation || vacation || addresses }
+        let (suspend, forwarding) = (may(Permission::SuspendPerson), may(Permission::SetForwarding));
+        let quota = may(Permission::SetQuota);
+        let any = reset || activation || vacation || addresses || suspend || forwarding || quota;
+        Self { reset, activation, vacation, addresses, suspend, forwarding, quota, any }
     }
+}
+
+/// Whether `principal` may perform an operation on the person. Only what the page shows depends on it.
+fn may_on(detail: &PersonDetail, principal: &Principal, operation: Permission) -> bool {
+    principal.may_on(operation, Some(detail.entry_uuid), detail.roles.iter().map(String::as_str))
 }
 
 #[derive(Serialize)]
@@ -113,13 +132,6 @@ struct ErrorLink {
     field: String,
     label: String,
     text: String,
-}
-
-/// A form field: its value and, when the value is wrong, the reason.
-#[derive(Serialize)]
-struct FormField {
-    value: String,
-    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -190,6 +202,11 @@ struct HistoryLine {
     details: Vec<String>,
 }
 
+/// Shows the page of a person again after a form was sent with mistakes.
+pub(crate) async fn show_mistakes(web: &Web, signed_in: &SignedIn, id: &str, mistakes: FormProblems) -> Response {
+    show(web, signed_in, id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await
+}
+
 /// Shows the page of a person, with `mistakes` of a form that was just sent. Reading the person audits the view.
 pub(crate) async fn show(
     web: &Web,
@@ -213,19 +230,28 @@ pub(crate) async fn show(
     });
     let language = visitor.language;
     let directory = web.services.view.snapshot();
-    let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
-    let now = &Timestamp::now().to_zoned_datetime(directory.settings().time_zone.clone());
-    let mailbox = snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota, now, language));
-    let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, now.date(), language);
-    let glance = glance(&detail, mailbox.as_ref(), &vacation, now, language);
+    let settings = directory.settings();
+    let now = &Timestamp::now().to_zoned_datetime(settings.time_zone.clone());
+    let today = now.date();
+    let mailbox =
+        snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota_of(&detail, settings, today), now, language));
+    let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, today, language);
+    let forwarding = ForwardingSection::new(detail.forwarding.as_ref(), mistakes.forwarding.as_ref(), today, language);
+    let glance = glance(&detail, mailbox.as_ref(), &vacation, &forwarding, now, language);
     let history_lines = |entries: Vec<HistoryEntry>| HistoryData {
         lines: entries.into_iter().map(|entry| history_line(entry, now, language)).collect(),
     };
+    let quota = mistakes.quota.as_ref();
+    let may = |operation| may_on(&detail, principal, operation);
     let body = PersonPage {
         history: history.ok().map(history_lines),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
         person: person_data(&detail, ShownForms::allowed(&detail, principal), glance, now, language),
+        locks: LocksSection::new(&detail.locks, mistakes.lock.as_ref(), now, language),
+        quota: QuotaSection::new(detail.quota.as_ref(), quota, &settings.quota_classes, today, language),
+        by_hand: detail.set_by_hand.iter().map(|origin| ByHandRow::new(origin, may, now, language)).collect(),
+        forwarding,
         mailbox,
         vacation,
     };
@@ -235,11 +261,20 @@ pub(crate) async fn show(
     page(&visitor, status, "person", &body)
 }
 
+/// The quota that holds for the person today, in octets; `None` is unlimited.
+fn quota_of(detail: &PersonDetail, settings: &SharedSettings, today: Date) -> Option<u64> {
+    let own = detail.quota.as_ref().filter(|quota| quota.holds_on(today));
+    let class = own.and_then(|quota| quota.class.as_deref()).map(str::to_ascii_lowercase);
+    let affiliation = detail.summary.affiliation.to_ascii_lowercase();
+    settings.quota(own.and_then(|quota| quota.octets), class.as_deref(), &affiliation)
+}
+
 /// The summary at the head of the page, for a clerk who has the person on the phone.
 fn glance(
     detail: &PersonDetail,
     mailbox: Option<&MailboxData>,
     vacation: &VacationData,
+    forwarding: &ForwardingSection,
     now: &ZonedDateTime,
     language: Language,
 ) -> Vec<GlanceLine> {
@@ -257,6 +292,7 @@ fn glance(
         ("glance.state", language.name("state", state), state_level(state)),
         ("glance.password", password.0, password.1),
         ("glance.vacation", vacation.summary.clone(), vacation.level),
+        ("glance.forwarding", forwarding.summary.clone(), forwarding.level),
         ("glance.mailbox", used, fullness),
         ("glance.last_login", last_login, ""),
     ];
@@ -264,7 +300,9 @@ fn glance(
         let day = moment(&objection.since.to_string(), now, language);
         ("glance.objection", format!("{} ({day})", objection.reason), "warn")
     });
-    let lines = lines.into_iter().chain(said);
+    let standing: Vec<&str> = detail.locks.iter().filter(|lock| lock.stands).map(|lock| lock.name.as_str()).collect();
+    let locks = (!standing.is_empty()).then(|| ("glance.locks", standing.join(", "), "bad"));
+    let lines = lines.into_iter().chain(locks).chain(said);
     lines.map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
 }
 
@@ -343,11 +381,34 @@ fn error_links(mistakes: &FormProblems, language: Language) -> Vec<ErrorLink> {
         text: text.to_owned(),
     };
     let alias = mistakes.alias.iter().map(|(_, text)| link("address", "addresses.new", text));
-    let vacation = mistakes.vacation.iter().flat_map(|(_, wrong)| wrong).map(|(field, text)| {
-        let name = if *field == "interval_days" { "interval" } else { field };
-        link(field, &format!("vacation.{name}"), text)
-    });
-    alias.chain(vacation).collect()
+    let vacation = mistakes.vacation.iter().flat_map(|(_, wrong)| wrong);
+    let lock = mistakes.lock.iter().flat_map(|(_, wrong)| wrong);
+    let forwarding = mistakes.forwarding.iter().flat_map(|(_, wrong)| wrong);
+    let quota = mistakes.quota.iter().flat_map(|(_, wrong)| wrong);
+    let wrong = vacation.chain(lock).chain(forwarding).chain(quota);
+    alias.chain(wrong.map(|(field, text)| link(field, label_key(field), text))).collect()
+}
+
+/// The key of the label of a field.
+fn label_key(field: &str) -> &'static str {
+    match field {
+        "start" => "vacation.start",
+        "end" => "vacation.end",
+        "subject_fr" => "vacation.subject_fr",
+        "subject_en" => "vacation.subject_en",
+        "text_en" => "vacation.text_en",
+        "interval_days" => "vacation.interval",
+        "lock" => "locks.name",
+        "lock_reason" => "locks.reason",
+        "lock_owner" => "locks.owner",
+        "lock_until" => "locks.until",
+        "forward_to" => "forwarding.to",
+        "forward_start" => "forwarding.start",
+        "forward_end" => "forwarding.end",
+        "quota_class" => "quota.class",
+        "quota_until" => "quota.end",
+        _ => "vacation.text_fr",
+    }
 }
 
 fn vacation_data(
@@ -360,11 +421,8 @@ fn vacation_data(
         .vacation
         .as_ref()
         .map_or_else(|| set.map(VacationForm::from).unwrap_or_default(), |(form, _)| form.clone());
-    let field = |name: &str, value: String| {
-        let wrong = mistakes.vacation.iter().flat_map(|(_, wrong)| wrong).find(|(field, _)| *field == name);
-        FormField { value, error: wrong.map(|(_, text)| text.clone()) }
-    };
-    let (summary, level) = vacation_summary(set, today, language);
+    let field = |name: &str, value: String| form_field(mistakes.vacation.as_ref(), name, value);
+    let (summary, level) = period("vacation", set.map(|change| (change.start, change.end)), today, language);
     VacationData {
         is_set: set.is_some(),
         is_open: mistakes.vacation.is_some(),
@@ -405,23 +463,6 @@ fn rhythm(change: &VacationChange, language: Language) -> String {
     let days = change.interval_days.unwrap_or(VACATION_INTERVAL_DAYS);
     let key = if days == 1 { "vacation.rhythm_one" } else { "vacation.rhythm_many" };
     language.text(key, &[("days", &days.to_string())])
-}
-
-/// A line that says whether the rule replies on the day `today`, and the CSS class of its colour.
-fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
-    let Some(change) = set else { return (language.text("vacation.off", &[]), "") };
-    let day_text = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
-    let (start, end) = (day_text(change.start), day_text(change.end));
-    let is_over = change.end.is_some_and(|end| end < today);
-    let is_planned = change.start.is_some_and(|start| start > today);
-    let (key, level) = match change.end {
-        _ if is_over => ("vacation.over", "warn"),
-        Some(_) if is_planned => ("vacation.planned", "warn"),
-        None if is_planned => ("vacation.planned_open", "warn"),
-        Some(_) => ("vacation.on_until", "good"),
-        None => ("vacation.on_open", "good"),
-    };
-    (language.text(key, &[("start", &start), ("end", &end)]), level)
 }
 
 /// A line that says how full a mailbox is, and the CSS class of its colour.
@@ -513,7 +554,7 @@ fn change_words(change: &ValueChange, language: Language) -> String {
 }
 
 /// A number of octets as text: from 1,000 on in kB, MB or GB with one decimal, not rounded up.
-fn octets(octets: u64, language: Language) -> String {
+pub(crate) fn octets(octets: u64, language: Language) -> String {
     let (key, unit) = match octets {
         0..1_000 => return language.text("size.b", &[("n", &octets.to_string())]),
         1_000..1_000_000 => ("size.kb", 1_000),
@@ -567,27 +608,6 @@ mod tests {
         assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %). Messages: 0.");
         assert_eq!(text(500, Some(0)), "500 bytes of 0 bytes used (50000 %). Messages: 0.");
         assert_eq!(text(500, None), "500 bytes used, no quota. Messages: 0.");
-    }
-
-    #[test]
-    fn a_vacation_is_summarised_for_the_day() {
-        let rule = |start: &str, end: &str| VacationChange {
-            start: start.parse().ok(),
-            end: end.parse().ok(),
-            ..VacationChange::default()
-        };
-        let today = "2026-12-24".parse().unwrap();
-        for (start, end, text, level) in [
-            ("", "", "On, without an end", "good"),
-            ("2026-12-24", "2026-12-24", "On, up to and including December 24, 2026", "good"),
-            ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 up to and including January 1, 2027", "warn"),
-            ("2026-12-25", "", "Planned from December 25, 2026, without an end", "warn"),
-            ("", "2026-12-23", "Over, last day December 23, 2026: no longer sent", "warn"),
-        ] {
-            let summary = vacation_summary(Some(&rule(start, end)), today, Language::English);
-            assert_eq!((summary.0.as_str(), summary.1), (text, level), "'{start}' to '{end}'");
-        }
-        assert_eq!(vacation_summary(None, today, Language::French), ("Aucune".to_owned(), ""));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::language::Language;
 
 /// The desk's wording of each rule, and the key of its translation. `*` matches any text, which replaces `{value}` in
 /// the translation.
-const RULES: [(&str, &str); 23] = [
+const RULES: [(&str, &str); 35] = [
     ("shorter than * characters", "rule.too_short"),
     ("longer than 512 octets", "rule.too_long"),
     ("empty, longer than 512 octets, or with a control character", "rule.too_long"),
@@ -24,6 +24,18 @@ const RULES: [(&str, &str); 23] = [
     ("not a day that can be stored", "rule.day"),
     ("1 to 365 days", "error.interval"),
     ("at most * characters", "rule.length"),
+    ("1 to * characters that say why", "rule.reason"),
+    ("a name of lower-case letters, digits and hyphens, such as abuse", "rule.lock_name"),
+    ("the person has a lock '*' already; release it first, or choose another name", "rule.lock_exists"),
+    ("at most * locks", "rule.lock_count"),
+    ("one word of at most 64 characters, such as a login", "rule.lock_owner"),
+    ("the end is not in the future", "rule.end_past"),
+    ("an address such as zoe@example.net is needed", "rule.address"),
+    ("*: the domain has no dot", "rule.domain_dot"),
+    ("* is an address of this person", "rule.own_address"),
+    ("1 to * addresses", "rule.address_count"),
+    ("1 to 64 letters, digits and hyphens, as in the setting quota-classes", "rule.quota_class"),
+    ("nobody has set it by hand: files and policies decide already", "rule.not_by_hand"),
     ("one line without control characters", "rule.control"),
     ("no control characters but line ends and tabs", "rule.control"),
     ("no invisible characters", "rule.control"),

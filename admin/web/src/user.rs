@@ -32,10 +32,15 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// The user's provostPersonId, the value of the RDN; empty if the DN has none.
+    pub(crate) fn id(&self) -> &str {
+        let name = self.dn.split(',').next().and_then(|rdn| rdn.split_once('='));
+        name.map_or("", |(_, value)| value)
+    }
+
     /// Whether the user is the person with this provostPersonId.
     pub(crate) fn is_person(&self, id: &str) -> bool {
-        let name = self.dn.split(',').next().and_then(|rdn| rdn.split_once('='));
-        name.is_some_and(|(_, value)| value == id)
+        self.id() == id
     }
 
     /// Returns the user of a session, with the person's present state in the View. Ends the session and returns `None`

@@ -1,14 +1,13 @@
 //! Setting and clearing a vacation reply.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use provost_provision::DeskError;
 
 use crate::change::{redirect_with_flash, run_to_end};
 use crate::form::{NoFields, SessionForm};
 use crate::page::desk_failure;
-use crate::person_page::{self, FormProblems};
+use crate::person_page::{FormProblems, show_mistakes};
 use crate::rule;
 use crate::vacation_form::{VacationForm, field_of};
 use crate::web::Web;
@@ -25,7 +24,7 @@ pub(crate) async fn set(
         Ok(change) => change,
         Err(wrong) => {
             let mistakes = FormProblems { vacation: Some((fields, wrong)), ..FormProblems::default() };
-            return Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await);
+            return Ok(show_mistakes(&web, &signed_in, &id, mistakes).await);
         }
     };
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
@@ -35,7 +34,7 @@ pub(crate) async fn set(
         Err(DeskError::Invalid { field, rule }) => {
             let wrong = vec![(field_of(field).unwrap_or("text_fr"), rule::in_words(&rule, language))];
             let mistakes = FormProblems { vacation: Some((fields, wrong)), ..FormProblems::default() };
-            Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await)
+            Ok(show_mistakes(&web, &signed_in, &id, mistakes).await)
         }
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }

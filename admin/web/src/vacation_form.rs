@@ -1,9 +1,9 @@
 //! The form of a vacation reply: its fields as sent, and the vacation rule that they state.
 
-use jiff::civil::Date;
 use provost_provision::VacationChange;
 use serde::Deserialize;
 
+use crate::form_field::{FieldProblem, day_text, read_day};
 use crate::language::Language;
 
 /// Days between two replies to one sender. The desk has the same bounds; RFC 5230 §4.1 lets a site set both.
@@ -22,19 +22,16 @@ pub(crate) struct VacationForm {
     pub(crate) interval_days: String,
 }
 
-/// A field and its error text.
-pub(crate) type FieldProblem = (&'static str, String);
-
 impl VacationForm {
     /// The vacation rule that the form states, or every mistake that shows without asking the desk, in `language`.
     pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldProblem>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.text(key, &[])));
-        let start = date(&self.start).unwrap_or_else(|()| {
+        let start = read_day(&self.start).unwrap_or_else(|()| {
             wrong("start", "error.date");
             None
         });
-        let end = date(&self.end).unwrap_or_else(|()| {
+        let end = read_day(&self.end).unwrap_or_else(|()| {
             wrong("end", "error.date");
             None
         });
@@ -62,24 +59,16 @@ impl VacationForm {
 
 impl From<&VacationChange> for VacationForm {
     fn from(change: &VacationChange) -> Self {
-        let date = |date: &Option<Date>| date.map_or(String::new(), |date| date.to_string());
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         Self {
-            start: date(&change.start),
-            end: date(&change.end),
+            start: day_text(change.start),
+            end: day_text(change.end),
             subject_fr: text(&change.subject_fr),
             subject_en: text(&change.subject_en),
             text_fr: text(&change.text_fr),
             text_en: text(&change.text_en),
             interval_days: change.interval_days.map_or(String::new(), |days| days.to_string()),
         }
-    }
-}
-
-fn date(text: &str) -> Result<Option<Date>, ()> {
-    match text.trim() {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| ()),
     }
 }
 

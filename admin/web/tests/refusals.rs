@@ -126,6 +126,13 @@ async fn forms_of_other_sites_and_too_large_ones_are_refused() {
         for path in [
             "/people/1/vacation",
             "/people/1/vacation/clear",
+            "/people/1/locks",
+            "/people/1/locks/release",
+            "/people/1/forwarding",
+            "/people/1/forwarding/clear",
+            "/people/1/quota",
+            "/people/1/quota/clear",
+            "/people/1/follow",
             "/people/1/password",
             "/people/1/addresses",
             "/people/1/addresses/remove",

@@ -21,6 +21,10 @@ use provost_web::{WebState, router};
 use site::{Site, give_role};
 use support::{HttpResponse, send};
 
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 fn web(site: &Site) -> Router {
     web_with_state(site, support::state())
 }
@@ -75,7 +79,8 @@ impl Browser {
     async fn find(&self, q: &str) -> String {
         let page = self.get(&format!("/people?q={q}")).await;
         assert_eq!(page.status, 200, "{}", page.text);
-        let mut links = page.text.split("<a href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let main = page.text.split("<main").nth(1).unwrap();
+        let mut links = main.split("<a href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
         let link = format!("/people/{}", links.next().unwrap_or_else(|| panic!("{}", page.text)));
         assert!(links.next().is_none(), "more than one person: {}", page.text);
         link
@@ -103,14 +108,16 @@ fn check_markup(page: &HttpResponse) {
             assert!(ids.contains(&target), "{name}={target} leads nowhere");
         }
     }
-    for tag in ["<input ", "<textarea "] {
+    for tag in ["<input ", "<textarea ", "<select "] {
         for field in text.split(tag).skip(1).map(|rest| rest.split('>').next().unwrap()) {
             let id = field.split("id=\"").nth(1).and_then(|rest| rest.split('"').next());
             let labelled = id.is_some_and(|id| text.contains(&format!("<label for=\"{id}\">")));
             assert!(labelled || field.contains("type=\"hidden\""), "no label: {field}");
         }
     }
-    for tag in ["p", "div", "section", "form", "fieldset", "dl", "table", "ul", "span", "main", "body"] {
+    for tag in
+        ["p", "div", "section", "form", "fieldset", "details", "select", "dl", "table", "ul", "span", "main", "body"]
+    {
         let open = text.matches(&format!("<{tag}>")).count() + text.matches(&format!("<{tag} ")).count();
         assert_eq!(open, text.matches(&format!("</{tag}>")).count(), "start and end tags of {tag}");
     }
@@ -206,6 +213,163 @@ async fn an_alias_is_added_and_removed() {
     assert_eq!(primary.status, 422, "{}", primary.text);
 }
 
+#[tokio::test]
+async fn a_person_is_suspended_by_locks_and_each_is_released_by_itself() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let person = browser.find("tremblay").await;
+    assert!(browser.get(&person).await.text.contains("No lock."));
+    let page = browser.change(&format!("{person}/locks"), "lock=abuse&lock_reason=spam+%3Cb%3E").await;
+    assert!(page.text.contains("The lock abuse was set."), "{}", page.text);
+    let form = "lock=fees&lock_reason=unpaid&lock_owner=bursar&lock_until=2100-01-31";
+    let page = browser.change(&format!("{person}/locks"), form).await;
+    check_markup(&page);
+    for text in [
+        "Locks in force",
+        "abuse, fees",
+        "<td>spam &lt;b&gt;</td><td>helen.desk</td>",
+        "until it is released",
+        "<td>unpaid</td><td>bursar</td>",
+        "January 31, 2100 at ",
+        "Release<span class=\"unseen\"> fees</span>",
+        "Suspended by a lock",
+    ] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| !zoe.may_log_in(now()))).await;
+    let twice = browser.post(&format!("{person}/locks"), form).await;
+    assert_eq!(twice.status, 422);
+    check_markup(&twice);
+    for text in ["id=\"lock-error\"", "has a lock “fees” already", "value=\"bursar\"", "<details open>"] {
+        assert!(twice.text.contains(text), "{text}: {}", twice.text);
+    }
+    let page = browser.change(&format!("{person}/locks/release"), "lock=fees").await;
+    assert!(page.text.contains("The lock fees was released.") && page.text.contains("spam &lt;b&gt;"), "{}", page.text);
+    let page = browser.change(&format!("{person}/locks/release"), "lock=abuse").await;
+    assert!(page.text.contains("No lock."), "{}", page.text);
+    site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| zoe.may_log_in(now()))).await;
+    assert_eq!(browser.post(&format!("{person}/locks/release"), "lock=abuse").await.status, 404);
+    // Ada is an administrator: Helen's role ranks below hers.
+    let ada = browser.find("ada").await;
+    assert!(!browser.get(&ada).await.text.contains("/locks\""), "the page of a higher role has the form");
+    assert_eq!(browser.post(&format!("{ada}/locks"), "lock=abuse&lock_reason=x").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_forwarding_is_set_shown_as_set_by_hand_and_cleared_after_a_question() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
+    let person = browser.find("tremblay").await;
+    let page = browser.get(&person).await;
+    assert!(page.text.contains("type=\"checkbox\" value=\"yes\" checked"), "no copy is kept: {}", page.text);
+    assert!(!page.text.contains("Valeurs définies à la main"), "{}", page.text);
+    let form = "forward_to=zoe%40example.net%0D%0Azoe%40example.org&forward_start=2026-01-01&forward_end=2100-01-31";
+    let page = browser.change(&format!("{person}/forwarding"), form).await;
+    check_markup(&page);
+    for text in [
+        "Le réacheminement a été défini.",
+        "Activé, jusqu’au 31 janvier 2100 inclus",
+        "La boîte aux lettres ne reçoit pas de copie.",
+        "<li>zoe@example.net</li>",
+        "zoe@example.net\nzoe@example.org</textarea>",
+        "Valeurs définies à la main",
+        "<th scope=\"row\">Réacheminement</th><td>helen.desk</td><td>aujourd’hui",
+        "Suivre à nouveau la source<span class=\"unseen\"> Réacheminement</span>",
+    ] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    let page = browser.change(&format!("{person}/follow"), "attribute=mailForwardingAddress").await;
+    for text in ["Réacheminement : les fichiers et les politiques décident à nouveau", "<li>zoe@example.net</li>"] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    assert!(!page.text.contains("Valeurs définies à la main"), "{}", page.text);
+    let question = browser.get(&format!("{person}/forwarding/clear")).await;
+    check_markup(&question);
+    assert!(question.text.contains("Zoé Tremblay ne sera plus réacheminé"), "{}", question.text);
+    let page = browser.change(&format!("{person}/forwarding/clear"), "").await;
+    assert!(page.text.contains("Le réacheminement a été supprimé."), "{}", page.text);
+    assert!(!page.text.contains("<li>zoe@example.net</li>"), "{}", page.text);
+    for attribute in ["provostState", "userPassword", ""] {
+        let reply = browser.post(&format!("{person}/follow"), &format!("attribute={attribute}")).await;
+        assert_eq!(reply.status, 404, "{attribute}");
+    }
+}
+
+/// A registrar may set no forwarding but the own one, as each person may.
+#[tokio::test]
+async fn people_set_and_clear_their_own_forwarding() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;
+    let start = browser.get("/").await;
+    let own = start.text.split("<a href=\"/people/").nth(1).unwrap().split('"').next().unwrap();
+    let own = format!("/people/{own}");
+    let page = browser.get(&own).await;
+    check_markup(&page);
+    assert!(page.text.contains("<h1>Rita Registrar</h1>") && page.text.contains("My page"), "{}", page.text);
+    let page = browser.change(&format!("{own}/forwarding"), "forward_to=rita%40example.net&keep_copy=yes").await;
+    check_markup(&page);
+    for text in ["The mailbox gets a copy.", "<td>rita.registrar</td>", "Follow the feed again"] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    let circle = browser.post(&format!("{own}/forwarding"), "forward_to=rita.registrar%40example.edu").await;
+    assert!(circle.status == 422 && circle.text.contains("id=\"forward_to-error\""), "{}", circle.text);
+    assert_eq!(browser.get(&format!("{own}/forwarding/clear")).await.status, 200);
+    let page = browser.change(&format!("{own}/forwarding/clear"), "").await;
+    assert!(page.text.contains("The forwarding was cleared."), "{}", page.text);
+    for (path, form) in [("locks", "lock=abuse&lock_reason=x"), ("quota", "quota_class=research")] {
+        assert_eq!(browser.post(&format!("{own}/{path}"), form).await.status, 403, "{path}");
+    }
+    let zoe = browser.find("tremblay").await;
+    assert_eq!(browser.post(&format!("{zoe}/forwarding"), "forward_to=z%40example.net").await.status, 403);
+    assert_eq!(browser.get(&format!("{zoe}/forwarding/clear")).await.status, 403);
+    let audit = site.audit.newest(20).await.unwrap();
+    assert!(audit.iter().any(|record| record.action == "forwarding.set" && record.actor == "rita.registrar"));
+}
+
+#[tokio::test]
+async fn a_quota_class_is_chosen_among_those_of_the_settings() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "ada.admin", "en").await;
+    let person = browser.find("tremblay").await;
+    let page = browser.get(&person).await;
+    check_markup(&page);
+    for text in ["By affiliation.", "The setting quota-classes has no class."] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    let admin = support::admin();
+    site.desk.set_setting(&admin, "quota-classes", &["research 5000000".to_owned()]).await.unwrap();
+    site.wait_for(|view| view.snapshot().settings().quota_classes.contains_key("research")).await;
+    let form = "quota_class=research&quota_until=2100-01-31";
+    let page = browser.change(&format!("{person}/quota"), form).await;
+    check_markup(&page);
+    for text in [
+        "The quota class was set.",
+        "Class research (5.0 MB). Up to and including January 31, 2100.",
+        "<option value=\"research\" selected>research (5.0 MB)</option>",
+        "0 bytes of 5.0 MB used (0 %)",
+        "<th scope=\"row\">Quota class</th><td>ada.admin</td>",
+    ] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    for (form, text) in [
+        ("quota_class=", "Choose a class."),
+        ("quota_class=research&quota_until=x", "Choose a date that exists."),
+        ("quota_class=research&quota_until=2026-01-01", "The end must be in the future."),
+    ] {
+        let wrong = browser.post(&format!("{person}/quota"), form).await;
+        assert_eq!(wrong.status, 422, "{form}");
+        check_markup(&wrong);
+        assert!(wrong.text.contains(text), "{form}: {}", wrong.text);
+    }
+    let page = browser.change(&format!("{person}/quota/clear"), "").await;
+    for text in ["The person’s own quota was cleared.", "By affiliation.", "0 bytes of 1.0 MB used (0 %)"] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    let helen = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let page = helen.get(&person).await;
+    assert!(page.text.contains("By affiliation.") && !page.text.contains(&format!("{person}/quota")), "{}", page.text);
+}
+
 /// A clerk reads about a mistake in the language of the pages, although the desk states its rules in English.
 #[tokio::test]
 async fn mistakes_are_explained_in_french() {
@@ -230,6 +394,23 @@ async fn mistakes_are_explained_in_french() {
         ("vacation", "text_fr=a%00b", "caractères de commande"),
         ("vacation", "text_fr=a%E2%80%AEb", "caractères de commande"),
         ("vacation", "text_fr=x&subject_fr=a%E2%80%8Bb", "caractères de commande"),
+        ("locks", "lock=Abuse&lock_reason=x", "Entrez un nom en lettres minuscules"),
+        ("locks", "lock=abuse&lock_reason=+", "Entrez un motif de 1 à 200 caractères"),
+        ("locks", "lock=abuse&lock_reason=x&lock_owner=deux+mots", "Entrez un seul mot"),
+        ("locks", "lock=abuse&lock_reason=x&lock_until=demain", "Choisissez une date qui existe"),
+        ("locks", "lock=abuse&lock_reason=x&lock_until=9999-12-31", "Ce jour est trop ancien ou trop lointain"),
+        ("locks", "lock=abuse&lock_reason=x&lock_until=2026-01-01", "La fin doit être dans le futur"),
+        ("forwarding", "forward_to=", "Entrez de 1 à 10 adresses"),
+        ("forwarding", "forward_to=zoe", "Une adresse s’écrit nom@domaine"),
+        ("forwarding", "forward_to=zoe%40localhost", "n’a pas de point"),
+        ("forwarding", "forward_to=zoe.tremblay%40example.edu", "le courrier tournerait en rond"),
+        ("forwarding", "forward_to=z%40example.net&forward_start=demain", "Choisissez une date qui existe"),
+        (
+            "forwarding",
+            "forward_to=z%40example.net&forward_start=2026-12-24&forward_end=2026-12-23",
+            "Le dernier jour précède le premier",
+        ),
+        ("follow", "attribute=mailForwardingAddress", "Personne n’a défini cette valeur à la main"),
     ] {
         let reply = browser.post(&format!("{person}/{path}"), form).await;
         assert!(reply.status == 422 || reply.status == 409, "{form}: {}", reply.status);
@@ -487,6 +668,15 @@ async fn each_page_and_form_is_open_to_the_roles_of_the_permission_table() {
         ("post", "/addresses", "address=z@example.edu", Op::ChangeAddresses),
         ("get", "/addresses/remove?address=z@example.edu", "", Op::ChangeAddresses),
         ("post", "/addresses/remove", "address=z@example.edu", Op::ChangeAddresses),
+        ("post", "/locks", "lock=abuse&lock_reason=spam", Op::SuspendPerson),
+        ("post", "/locks/release", "lock=abuse", Op::SuspendPerson),
+        ("post", "/forwarding", "forward_to=z@example.net", Op::SetForwarding),
+        ("get", "/forwarding/clear", "", Op::SetForwarding),
+        ("post", "/forwarding/clear", "", Op::SetForwarding),
+        ("post", "/follow", "attribute=mailForwardingAddress", Op::SetForwarding),
+        ("post", "/quota", "quota_class=research", Op::SetQuota),
+        ("post", "/follow", "attribute=provostQuotaClass", Op::SetQuota),
+        ("post", "/quota/clear", "", Op::SetQuota),
         ("get", "/password", "", Op::ResetPassword),
         ("post", "/password", "", Op::ResetPassword),
         ("get", "/password/new", "", Op::ResetPassword),

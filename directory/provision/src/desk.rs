@@ -405,8 +405,7 @@ impl Desk {
         person: &PersonDetail,
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, DeskError> {
-        let roles = person.roles.iter().map(String::as_str);
-        self.permit_on(principal, Permission::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
+        self.permit_for(principal, Permission::ViewPerson, person).await?;
         let records = self.audit.history(&person.dn, limit.min(HISTORY_MAX)).await;
         let records =
             records.map_err(|error| DeskError::AuditUnavailable(format!("the audit cannot be read: {error}")))?;

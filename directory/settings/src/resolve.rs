@@ -409,10 +409,14 @@ mod tests {
             stated("quota-classes", &dn("quota-classes"), "faculty 2000000000", None),
         ];
         let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
-        for (own, affiliation, octets) in
-            [(Some(5), "faculty", 5), (None, "faculty", 2_000_000_000), (None, "student", 1_000_000_000)]
-        {
-            assert_eq!(settings.quota(own, affiliation), Some(octets), "{own:?} {affiliation}");
+        for (own, class, affiliation, octets) in [
+            (Some(5), Some("faculty"), "faculty", 5),
+            (None, None, "faculty", 2_000_000_000),
+            (None, None, "student", 1_000_000_000),
+            (None, Some("faculty"), "student", 2_000_000_000),
+            (None, Some("unknown"), "faculty", 2_000_000_000),
+        ] {
+            assert_eq!(settings.quota(own, class, affiliation), Some(octets), "{own:?} {class:?} {affiliation}");
         }
     }
 

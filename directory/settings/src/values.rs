@@ -88,10 +88,12 @@ fn default_time_zone() -> TimeZone {
 }
 
 impl SettingValues {
-    /// Returns the quota of an account, octets: its own, else that of its class, else the default. `None` is unlimited.
+    /// Returns the quota of an account, octets: its own, else that of its class, else that of the affiliation, else the
+    /// default. `None` is unlimited. A class that `quota-classes` does not name counts as none.
     ///
-    /// `affiliation` is the eduPerson value in lower case.
-    pub fn quota(&self, own: Option<u64>, affiliation: &str) -> Option<u64> {
-        own.or_else(|| self.quota_classes.get(affiliation).copied().unwrap_or(self.default_quota))
+    /// `class` and `affiliation`, an eduPerson value, are in lower case.
+    pub fn quota(&self, own: Option<u64>, class: Option<&str>, affiliation: &str) -> Option<u64> {
+        let stated = |name: &str| self.quota_classes.get(name).copied();
+        own.or_else(|| class.and_then(stated).or_else(|| stated(affiliation)).unwrap_or(self.default_quota))
     }
 }

@@ -200,9 +200,8 @@ impl Snapshot {
     /// affiliation, else the default; `None` is unlimited.
     pub fn quota(&self, person: &Person, now: Timestamp) -> Option<u64> {
         let is_own = person.quota_until.is_none_or(|until| now <= until);
-        let class = person.quota_class.as_deref().filter(|_| is_own);
-        let class = class.filter(|class| self.settings().quota_classes.contains_key(*class));
-        self.settings().quota(person.quota_octets.filter(|_| is_own), class.unwrap_or(person.affiliation.word()))
+        let (octets, class) = if is_own { (person.quota_octets, person.quota_class.as_deref()) } else { (None, None) };
+        self.settings().quota(octets, class, person.affiliation.word())
     }
 
     /// Returns the group of that name, ignoring case.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ExpectedVersion, ReadPurpose};
+use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ExpectedVersion, PersonDetail, ReadPurpose};
 use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
@@ -16,6 +16,17 @@ impl Desk {
     /// performs: the queue, the node.
     pub async fn permit(&self, principal: &Principal, operation: Permission) -> Result<(), DeskError> {
         if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
+    }
+
+    /// Permits `operation` on one person, or audits the refusal and returns it. For a page that asks before a change.
+    pub async fn permit_for(
+        &self,
+        principal: &Principal,
+        operation: Permission,
+        person: &PersonDetail,
+    ) -> Result<(), DeskError> {
+        let roles = person.roles.iter().map(String::as_str);
+        self.permit_on(principal, operation, &person.dn, Some(person.entry_uuid), roles).await
     }
 
     /// As [`Desk::permit`], and records the change that follows. Returns the audit id. For changes that another crate

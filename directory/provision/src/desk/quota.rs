@@ -33,6 +33,13 @@ pub struct QuotaChange {
     pub until: Option<Date>,
 }
 
+impl QuotaChange {
+    /// Whether it still holds on the day `today` of the site.
+    pub fn holds_on(&self, today: Date) -> bool {
+        self.until.is_none_or(|until| today <= until)
+    }
+}
+
 /// What a hand can set, and a file or a policy can decide too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatedValue {
@@ -45,6 +52,14 @@ pub enum DatedValue {
 }
 
 impl DatedValue {
+    /// The value that provostOrigin names by this attribute; `None` for an attribute that
+    /// [`Desk::follow_sources`] does not give back.
+    pub fn of_attribute(name: &str) -> Option<Self> {
+        [Self::Vacation, Self::Forwarding, Self::Quota]
+            .into_iter()
+            .find(|value| value.attribute().eq_ignore_ascii_case(name))
+    }
+
     /// The attribute that provostOrigin names.
     fn attribute(self) -> &'static str {
         match self {
@@ -54,7 +69,8 @@ impl DatedValue {
         }
     }
 
-    fn permission(self) -> Permission {
+    /// The permission to set the value, and to let files and policies decide again.
+    pub fn permission(self) -> Permission {
         match self {
             Self::Vacation => Permission::SetVacation,
             Self::Forwarding => Permission::SetForwarding,
@@ -171,6 +187,14 @@ pub(super) fn of_entry(entry: &Entry, zone: &TimeZone) -> Option<QuotaChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dated_value_is_known_by_its_attribute() {
+        for value in [DatedValue::Vacation, DatedValue::Forwarding, DatedValue::Quota] {
+            assert_eq!(DatedValue::of_attribute(&value.attribute().to_ascii_lowercase()), Some(value));
+        }
+        assert_eq!(DatedValue::of_attribute(attr::PROVOST_STATE), None, "a state is restored, not followed");
+    }
 
     #[test]
     fn a_quota_with_a_wrong_field_is_refused() {

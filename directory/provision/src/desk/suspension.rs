@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_entry::time::format_generalized;
+use jiff::civil::Date;
+use provost_entry::time::{format_generalized, parse_generalized};
 use provost_entry::{AttributeDescription, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError, checked_reason};
+use crate::calendar::day_ends;
 use crate::lifecycle::{LifecycleRules, is_closed, lifecycle_facts};
 use crate::manual_origin::{actor_word, given_back, set_by_hand};
 use crate::person_lock::{LOCK_WORD_CHARS_MAX, LOCKS_MAX, PersonLock, is_lock_name};
@@ -36,6 +38,12 @@ pub struct LockRequest {
 }
 
 impl Desk {
+    /// The last second of a day in the site's time zone, as the end of a lock that was stated as a day.
+    pub fn last_second_of(&self, day: Date) -> Result<Timestamp, DeskError> {
+        let ends = day_ends(&self.settings.get().time_zone, day).as_deref().and_then(parse_generalized);
+        ends.ok_or_else(|| DeskError::Invalid { field: "until", rule: "not a day that can be stored".to_owned() })
+    }
+
     /// Sets a lock. A lock of the same name that still stands is refused; ended locks are removed. Returns the audit id.
     pub async fn suspend(
         &self,
