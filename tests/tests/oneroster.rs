@@ -32,7 +32,7 @@ const SET_1_1: [&str; 13] = [
 const MORE_IN_1_2: [&str; 3] = ["roles", "userProfiles", "userResources"];
 
 const SESSIONS: &str = "sourcedId,status,dateLastModified,title,type,startDate,endDate,parentSourcedId,schoolYear\r\n\
-    as-2026,,,2026-2027,schoolYear,2026-08-01,2027-07-31,,2027\r\nas-fall,,,Fall 2026,semester,2026-09-01,2026-12-31,as-2026,2027\r\n";
+    as-2026,,,2037-2038,schoolYear,2037-08-01,2038-01-10,,2038\r\nas-fall,,,Fall 2037,semester,2037-09-01,2037-12-31,as-2026,2038\r\n";
 const ORGS: &str = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\r\n\
     org-u,,,University of Example,district,U,\r\norg-arts,,,Faculty of Arts,school,A,org-u\r\norg-lib,,,Library,department,L,org-u\r\n";
 const COURSES: &str = "sourcedId,status,dateLastModified,schoolYearSourcedId,title,courseCode,grades,orgSourcedId,subjects,subjectCodes\r\n\
@@ -226,4 +226,62 @@ fn a_delta_changes_only_what_it_names() {
     let again = [USERS_1_2, &user("u-1", "active", "Zoé", "Gagné")].concat().replace(when, "2026-11-21T10:00:00.000Z");
     has(&sis.import(&archive("1.2", "delta", &[("users", again)].into())), &["0 writes"]);
     assert_eq!(differing(&before, &sis.directory()), [""; 0]);
+}
+
+/// The lines of the entry of a group; `None` when there is none.
+fn group<'a>(entries: &'a Entries, name: &str) -> Option<&'a BTreeSet<String>> {
+    entries.get(&format!("dn: cn={name},ou=groups,{SUFFIX}"))
+}
+
+#[test]
+fn a_class_is_a_mailing_list_until_its_term_is_over() {
+    const CLASS: &str = "phy101-01-fall-2037";
+    let sis = Sis::start();
+    let ran = sis.import(&archive("1.2", "bulk", &bulk_1_2()));
+    has(
+        &ran,
+        &["1 group of a class to make, change or drop", "class phy101-01-fall-2037 is new (PHY101 01): 2 members"],
+    );
+    let ran = provost(&sis.node, &["group", "show", CLASS]).unwrap();
+    has(&ran, &["phy101-01-fall-2037@example.edu", "zoe.tremblay", "ann.roy", "Mechanics A", "PHY101 01, Fall 2037"]);
+    let before = sis.directory();
+    let dn = |number: &str| sis.dn(number).replace("dn: ", "");
+    let held = group(&before, CLASS).unwrap();
+    assert!(held.contains(&format!("owner: {}", dn("u-3"))), "{held:?}");
+    // Members of a class are not changed by hand; who may post is.
+    let refused = provost(&sis.node, &["group", "add", CLASS, "bo.li"]).unwrap();
+    assert!(refused.code != Some(0) && refused.err.contains("come from the enrolments"), "{refused:?}");
+    assert_eq!(provost(&sis.node, &["group", "set", CLASS, "--post", "owners"]).unwrap().code, Some(0));
+
+    // A delta adds one person and takes out another; what was set by hand stays.
+    let when = "2026-11-20T10:00:00.000Z";
+    let header = ENROLLMENTS.split_inclusive("\r\n").next().unwrap();
+    let enrolment = |id: &str, status: &str, user: &str, role: &str| {
+        format!("{id},{status},{when},cl-phy-1,org-arts,{user},{role},,,\r\n")
+    };
+    let rows = [enrolment("en-1", "tobedeleted", "u-1", "student"), enrolment("en-9", "active", "u-2", "student")];
+    let ran = sis.import(&archive("1.2", "delta", &[("enrollments", format!("{header}{}", rows.concat()))].into()));
+    has(&ran, &["+1 -1 members"]);
+    let after = sis.directory();
+    let changed = differing(&before, &after);
+    assert_eq!(changed, [format!("dn: cn={CLASS},ou=groups,{SUFFIX}")], "{ran:?}");
+    let held = group(&after, CLASS).unwrap();
+    assert!(held.contains(&format!("member: {}", dn("u-2"))) && held.contains("provostPoster: owners"), "{held:?}");
+    assert!(!held.contains(&format!("member: {}", dn("u-1"))), "{held:?}");
+    let batch = ran.out.lines().find_map(|line| Some(line.strip_prefix("batch ")?.split_once(':')?.0)).unwrap();
+    let undone = provost(&sis.node, &["undo", batch]).unwrap();
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert!(group(&sis.directory(), CLASS).unwrap().contains(&format!("member: {}", dn("u-1"))));
+
+    // The source ends the class: the next run of the lifecycle drops the group, and nobody else gets its address.
+    let ended = CLASSES.replace("cl-phy-1,,", &format!("cl-phy-1,tobedeleted,{when}"));
+    let rows = format!("{header}{}", enrolment("en-3", "active", "u-3", "teacher"));
+    let ran = sis.import(&archive("1.2", "delta", &[("classes", ended), ("enrollments", rows)].into()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = provost(&sis.node, &["lifecycle", "run"]).unwrap();
+    has(&ran, &["class phy101-01-fall-2037 ends"]);
+    let last = sis.directory();
+    assert!(group(&last, CLASS).is_none());
+    let address = last.get(&format!("dn: provostAddress={CLASS}@example.edu,ou=addresses,{SUFFIX}")).unwrap();
+    assert!(address.contains("provostAddressKind: quarantined"), "{address:?}");
 }

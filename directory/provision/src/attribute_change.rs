@@ -18,6 +18,9 @@ pub enum ChangeMode {
     /// The values of `after` that are not in `before` are added. All other values stay, even those that the plan did
     /// not know.
     Add,
+    /// The values of `before` are removed, and those of `after` are added. All other values stay: an attribute of many
+    /// values is not written whole.
+    Exchange,
 }
 
 /// One attribute of one entry: its values before and after, and the rule that leads from one to the other.
@@ -56,28 +59,50 @@ impl AttributeChange {
         Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before, after, rule }
     }
 
-    /// The change as one modification of an LDAP Modify (RFC 4511 §4.6).
-    pub(crate) fn modification(&self) -> Modification {
+    /// The change that removes the values `gone` and adds the values `new`.
+    pub(crate) fn exchange(name: &'static str, gone: Vec<String>, new: Vec<String>, rule: ReasonRule) -> Self {
+        let name = AttributeDescription::of(name);
+        Self { name, how: ChangeMode::Exchange, before: gone, after: new, rule }
+    }
+
+    /// The change as modifications of one LDAP Modify (RFC 4511 §4.6).
+    pub(crate) fn modifications(&self) -> Vec<Modification> {
         let octets = |value: &String| value.clone().into_bytes();
         match self.how {
-            ChangeMode::Set => Modification::replace(self.name.clone(), self.after.iter().map(octets).collect()),
+            ChangeMode::Set => vec![Modification::replace(self.name.clone(), self.after.iter().map(octets).collect())],
             ChangeMode::Add => {
                 let new = self.after.iter().filter(|value| !self.before.contains(value)).map(octets).collect();
-                Modification::add(self.name.clone(), new)
+                vec![Modification::add(self.name.clone(), new)]
+            }
+            ChangeMode::Exchange => {
+                let (gone, new) = (&self.before, &self.after);
+                let delete = || Modification::delete(self.name.clone(), gone.iter().map(octets).collect());
+                let add = || Modification::add(self.name.clone(), new.iter().map(octets).collect());
+                let gone = (!gone.is_empty()).then(delete);
+                gone.into_iter().chain((!new.is_empty()).then(add)).collect()
             }
         }
     }
 
-    /// Whether the entry holds exactly the values of `after`.
+    /// Whether the entry holds exactly the values of `after`; for an exchange, these and none of `before`.
     pub(crate) fn is_after_in(&self, entry: &Entry) -> bool {
-        let held: BTreeSet<&str> = entry.texts(self.name.as_str()).collect();
-        held == self.after.iter().map(String::as_str).collect()
+        self.holds(entry, &self.after, &self.before)
     }
 
-    /// Whether the entry holds exactly the values of `before`.
+    /// Whether the entry holds exactly the values of `before`; for an exchange, these and none of `after`.
     pub(crate) fn is_before_in(&self, entry: &Entry) -> bool {
+        self.holds(entry, &self.before, &self.after)
+    }
+
+    fn holds(&self, entry: &Entry, wanted: &[String], unwanted: &[String]) -> bool {
         let held: BTreeSet<&str> = entry.texts(self.name.as_str()).collect();
-        held == self.before.iter().map(String::as_str).collect()
+        let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        match self.how {
+            ChangeMode::Set | ChangeMode::Add => held == wanted,
+            ChangeMode::Exchange => {
+                wanted.is_subset(&held) && !unwanted.iter().any(|value| held.contains(value.as_str()))
+            }
+        }
     }
 
     /// The condition that the entry still holds all values of `before`, or has no value when `before` is empty.
@@ -94,6 +119,10 @@ impl fmt::Display for AttributeChange {
     /// `sn: Roy -> Côté [column.family_name]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(", ") };
+        if self.how == ChangeMode::Exchange {
+            let (gone, new) = (list(&self.before), list(&self.after));
+            return write!(f, "{}: removed {gone}; added {new} [{}]", self.name, self.rule);
+        }
         write!(f, "{}: {} -> {} [{}]", self.name, list(&self.before), list(&self.after), self.rule)
     }
 }

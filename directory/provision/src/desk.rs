@@ -43,6 +43,7 @@ pub use activation::{
 };
 pub use audit_export::{AuditPage, AuditSelection};
 pub use forwarding::ForwardingChange;
+pub(crate) use group::GROUP_MEMBERS_MAX;
 pub use group::{GROUPS_LISTED_MAX, GroupDetail, GroupMember, GroupRules, GroupSummary, MEMBERS_SHOWN_MAX};
 pub use guard::{KeptPlanUseError, PlanApproval};
 pub use import::{ImportError, ImportOptions, PlannedImport};

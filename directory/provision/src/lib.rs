@@ -84,10 +84,10 @@ pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies}
 pub use policy_documents::{PoliciesError, read_policies};
 pub use principal::Principal;
 pub use provost_source::{
-    Affiliation, AffiliationRow, Column, Coverage, CsvOptions, Encoding, Enrolment, EnrolmentRole, FILE_MIB_MAX,
-    FileError, FileFormat, FollowedFile, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions, RecordError,
-    RecordRef, RejectsError, Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file, read_source,
-    rejects_file,
+    Affiliation, AffiliationRow, Column, Coverage, CsvOptions, Encoding, Enrolment, EnrolmentRole, Enrolments,
+    FILE_MIB_MAX, FileError, FileFormat, FollowedFile, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions,
+    RecordError, RecordRef, RejectsError, Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file,
+    read_source, rejects_file,
 };
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod alumni;
+mod class_end;
 mod comparison;
 mod facts;
 mod notice_mail;
@@ -15,6 +16,7 @@ mod words;
 
 pub(crate) use addresses::{AddressEnd, EndedAddresses, OWNER_ATTRIBUTES, freed, owner_of, quarantine_days};
 pub(crate) use alumni::{AlumniGrant, DueAlumni, held_in};
+pub(crate) use class_end::EndedClass;
 pub(crate) use comparison::LifecycleRules;
 pub(crate) use facts::{is_closed, lifecycle_facts};
 pub(crate) use notice_mail::{NoticeMail, losses};

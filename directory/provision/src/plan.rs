@@ -8,9 +8,11 @@ mod absence;
 mod actual;
 mod addresses;
 mod change;
+mod class_groups;
 mod complete;
 mod dated;
 mod effect;
+mod group_table;
 mod index;
 mod moved;
 mod names;
@@ -35,6 +37,7 @@ pub use actual::DirectoryContent;
 pub use change::{ChangeKind, PersonChange, Reason};
 pub use complete::complete;
 pub(crate) use effect::plan_effect;
+pub(crate) use group_table::ENROLMENT;
 pub(crate) use moved::moved;
 use planner::Planner;
 pub(crate) use planner::person_uuid;
@@ -111,6 +114,9 @@ pub struct PlanSummary {
     /// People whom a complete file of their source does not name, and whose absence is counted or confirmed.
     #[serde(default)]
     pub absent: usize,
+    /// Groups of classes to make, change or drop.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub classes: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -125,6 +131,10 @@ pub struct PlanSummary {
     pub writes: usize,
     /// Passwords to hash.
     pub passwords: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Why a plan cannot be made.
@@ -152,6 +162,8 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
             Err(problem) => rejected.push((person.origin.source, problem)),
         }
     }
+    let classes = class_groups::class_changes(wanted, actual, &changes);
+    changes.extend(classes.changes);
     changes.extend(absence::absences(wanted, actual, planner.lifecycle()));
     rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     let stamp = |source: &Source| SourceStamp {
@@ -170,7 +182,7 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         sources,
         changes,
         rejected: rejected.into_iter().map(|(_, problem)| problem).collect(),
-        warnings: wanted.warnings.clone(),
+        warnings: wanted.warnings.iter().cloned().chain(classes.warnings).collect(),
     })
 }
 
@@ -203,6 +215,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         purge: count(ChangeKind::Purge),
         address: count(ChangeKind::Address),
         absent: count(ChangeKind::Absence),
+        classes: count(ChangeKind::Class),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),
@@ -328,5 +341,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_classes;
 #[cfg(test)]
 mod tests_of_sources;

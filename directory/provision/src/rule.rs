@@ -65,10 +65,14 @@ pub enum ReasonRule {
     Absent,
     /// A file of a source names the person again.
     Present,
+    /// The enrolments of a source name the class.
+    Enrolment,
+    /// The term of a class is over.
+    ClassEnded,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 25] = [
+const IDS: [(ReasonRule, &str); 27] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -94,6 +98,8 @@ const IDS: [(ReasonRule, &str); 25] = [
     (ReasonRule::LifecyclePurge, "lifecycle.purge"),
     (ReasonRule::Absent, "source.absent"),
     (ReasonRule::Present, "source.present"),
+    (ReasonRule::Enrolment, "class.enrolment"),
+    (ReasonRule::ClassEnded, "class.ended"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

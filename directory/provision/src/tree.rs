@@ -24,6 +24,16 @@ pub(crate) fn addresses(suffix: &Dn) -> Dn {
     suffix.child("ou", ou::ADDRESSES)
 }
 
+/// DN of the groups' container: `ou=groups`.
+pub(crate) fn groups(suffix: &Dn) -> Dn {
+    suffix.child("ou", ou::GROUPS)
+}
+
+/// DN of a group.
+pub(crate) fn group(suffix: &Dn, name: &str) -> Dn {
+    groups(suffix).child(attr::CN, name)
+}
+
 /// DN of a person's entry.
 pub(crate) fn person(suffix: &Dn, id: Uuid) -> Dn {
     people(suffix).child(attr::PROVOST_PERSON_ID, &id.to_string())

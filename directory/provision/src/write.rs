@@ -74,6 +74,13 @@ pub enum WriteKind {
     AddPerson,
     /// Adds the tombstone of a purged account.
     AddTombstone,
+    /// Adds the group of a class.
+    AddGroup,
+    /// Modifies the group of a class if the entry is unchanged since the plan was made.
+    ModifyGroup {
+        /// entryCSN of the compared entry; `None` when the server shows none, and the write then does not check it.
+        csn: Option<Box<str>>,
+    },
     /// Modifies a person if the entry is unchanged since the plan was made.
     ModifyPerson {
         /// entryCSN of the compared entry; `None` when the server shows none, and the write then does not check it.
@@ -91,6 +98,13 @@ pub enum WriteKind {
         /// entryCSN of the compared entry; `None` when the server shows none, and the write then has no condition.
         csn: Option<Box<str>>,
     },
+}
+
+impl WriteKind {
+    /// Whether the write adds an entry.
+    pub(crate) fn adds(&self) -> bool {
+        matches!(self, Self::AddAddress | Self::AddPerson | Self::AddTombstone | Self::AddGroup)
+    }
 }
 
 /// The attribute values that all writes of one apply share.
@@ -129,17 +143,22 @@ impl Write {
                 let values = values.into_iter().flatten();
                 LdapWrite::Add(values.fold(entry, |entry, (name, value)| entry.with(name, value)))
             }
+            WriteKind::AddGroup => {
+                LdapWrite::Add(self.fill(with_classes(Entry::new(self.dn.clone()), &GROUP_CLASSES), context))
+            }
             WriteKind::AddTombstone => {
                 let entry = with_classes(Entry::new(self.dn.clone()), &TOMBSTONE_CLASSES);
                 LdapWrite::Add(self.filled(entry))
             }
-            WriteKind::ModifyPerson { csn } => self.modify(context, password, tree::unchanged_since(csn.as_deref())),
+            WriteKind::ModifyPerson { csn } | WriteKind::ModifyGroup { csn } => {
+                self.modify(context, password, tree::unchanged_since(csn.as_deref()))
+            }
             WriteKind::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
                 self.modify(context, None, WriteConditions { assert: Some(Filter::And(as_compared)) })
             }
             WriteKind::Restore { csn } => {
-                let changes = self.attributes.iter().map(AttributeChange::modification).collect();
+                let changes = self.attributes.iter().flat_map(AttributeChange::modifications).collect();
                 LdapWrite::Modify(self.dn.clone(), changes, tree::unchanged_since(csn.as_deref()))
             }
             WriteKind::Delete { csn } => LdapWrite::Delete(self.dn.clone(), tree::unchanged_since(csn.as_deref())),
@@ -165,7 +184,7 @@ impl Write {
         password: Option<&PasswordValues>,
         mut conditions: WriteConditions,
     ) -> LdapWrite {
-        let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
+        let mut changes: Vec<Modification> = self.attributes.iter().flat_map(AttributeChange::modifications).collect();
         if let Some(password) = password {
             let values = password.of_new_entry(context.must_change, &context.since);
             // Replace, except for the password itself: an earlier password may have left a verifier or a state.
@@ -204,6 +223,12 @@ impl Write {
     /// Whether the write concerns a person's entry, and not an address entry.
     pub(crate) fn is_of_person(&self) -> bool {
         self.dn.rdn_value(attr::PROVOST_PERSON_ID).is_some()
+    }
+
+    /// Whether the write concerns the entry of a group.
+    pub(crate) fn is_of_group(&self) -> bool {
+        self.dn.rdn_value(attr::CN).is_some()
+            && matches!(self.action, WriteKind::AddGroup | WriteKind::ModifyGroup { .. })
     }
 
     /// The owner of the address that this write adds; `None` for other writes.
@@ -266,6 +291,8 @@ impl fmt::Display for Write {
             WriteKind::AddPerson => "add person",
             WriteKind::AddTombstone => "add tombstone",
             WriteKind::ModifyPerson { .. } => "modify person",
+            WriteKind::AddGroup => "add group",
+            WriteKind::ModifyGroup { .. } => "modify group",
             WriteKind::ModifyAddress => "modify address",
             WriteKind::Restore { .. } => "restore",
             WriteKind::Delete { .. } => "delete",
@@ -279,6 +306,7 @@ impl fmt::Display for Write {
 }
 
 const ADDRESS_CLASSES: [&str; 2] = ["top", class::PROVOST_ADDRESS_ENTRY];
+const GROUP_CLASSES: [&str; 2] = ["top", class::PROVOST_GROUP];
 const TOMBSTONE_CLASSES: [&str; 2] = ["top", class::PROVOST_TOMBSTONE];
 const PERSON_CLASSES: [&str; 8] = [
     "top",

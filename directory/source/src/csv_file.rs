@@ -5,7 +5,7 @@ use crate::csv_record::{CsvRecord, CsvRecords};
 use crate::decode::decode;
 use crate::header::ColumnMap;
 use crate::profile::{Encoding, SourceProfile};
-use crate::record::{FileError, RecordError};
+use crate::record::{Enrolments, FileError, RecordError};
 use crate::row::{Cell, RawRow};
 use crate::{CollectedRows, ReadFile, ReadOptions, rule};
 
@@ -36,7 +36,12 @@ pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions)
     if !header.is_of_rejects {
         trailer.check(profile, options, rows.read)?;
     }
-    Ok(ReadFile { rows, columns: header.columns(), is_partial: header.is_of_rejects, enrolments: Vec::new() })
+    Ok(ReadFile {
+        rows,
+        columns: header.columns(),
+        is_partial: header.is_of_rejects,
+        enrolments: Enrolments::default(),
+    })
 }
 
 /// Reads one record. Returns whether it lacks fields or has a wrong last field, as the last record of a truncated file

@@ -14,7 +14,7 @@ use crate::csv_file::check_count;
 use crate::decode::decode;
 use crate::header::shown;
 use crate::profile::{REJECT_COLUMNS, SourceProfile};
-use crate::record::{FileError, RecordError, Severity};
+use crate::record::{Enrolments, FileError, RecordError, Severity};
 use crate::row::{Cell, RawRow};
 use crate::rule::{self, Rule};
 use crate::{CollectedRows, ReadFile, ReadOptions};
@@ -43,7 +43,12 @@ pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions)
         is_partial |= reader.object(line, object, is_ended)?;
     }
     check_count(profile, None, options, reader.rows.read)?;
-    Ok(ReadFile { rows: reader.rows, columns: reader.seen.iter().collect(), is_partial, enrolments: Vec::new() })
+    Ok(ReadFile {
+        rows: reader.rows,
+        columns: reader.seen.iter().collect(),
+        is_partial,
+        enrolments: Enrolments::default(),
+    })
 }
 
 struct JsonLinesReader<'a> {

@@ -11,7 +11,7 @@ use crate::csv_file::check_count;
 use crate::decode::decode;
 use crate::header::shown;
 use crate::profile::{FileFormat, SourceProfile};
-use crate::record::{FileError, RecordError, Severity};
+use crate::record::{Enrolments, FileError, RecordError, Severity};
 use crate::row::{Cell, RawRow};
 use crate::{CollectedRows, ReadFile, ReadOptions, rule};
 
@@ -79,7 +79,7 @@ pub(crate) fn read(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions)
     }
     check_count(profile, None, options, reader.rows.read)?;
     let (columns, is_partial) = (reader.seen.iter().collect(), reader.is_partial);
-    Ok(ReadFile { rows: reader.rows, columns, is_partial, enrolments: Vec::new() })
+    Ok(ReadFile { rows: reader.rows, columns, is_partial, enrolments: Enrolments::default() })
 }
 
 struct LdifReader<'a> {

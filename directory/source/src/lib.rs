@@ -34,11 +34,12 @@ pub use field::{check_password, text};
 pub use followed_file::FollowedFile;
 pub use number::{person_key, without_zeros};
 pub use profile::{
-    Blank, Coverage, Encoding, FileFormat, FollowedOrigin, FollowedServer, PROFILE_LINE_MAX, PROFILE_LINES_MAX,
-    Precedence, ProfileError, REGISTRAR, SourceProfile, check_source_name,
+    Blank, ClassGroups, ClassLists, Coverage, Encoding, FileFormat, FollowedOrigin, FollowedServer, PROFILE_LINE_MAX,
+    PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR, SourceProfile, check_source_name,
 };
 pub use record::{
-    Affiliation, AffiliationRow, Enrolment, EnrolmentRole, FileError, MoreFields, RecordError, Severity, SourceRecord,
+    Affiliation, AffiliationRow, Enrolment, EnrolmentRole, Enrolments, FileError, MoreFields, RecordError, Severity,
+    SourceRecord,
 };
 pub use rejects::{RejectsError, rejects_file};
 pub use rule::{Rule, RuleId};
@@ -76,7 +77,9 @@ pub struct Source {
     /// The columns that the file has.
     pub columns: Vec<Column>,
     /// Memberships in classes, of a file that states them.
-    pub enrolments: Vec<Enrolment>,
+    pub enrolments: Enrolments,
+    /// What becomes of the classes that the enrolments name.
+    pub classes: ClassGroups,
     /// Numbers of people of whom somebody confirmed that each is another person than the one whom they resemble.
     pub distinct: Vec<String>,
 }
@@ -129,7 +132,7 @@ pub(crate) struct ReadFile {
     pub(crate) columns: Vec<Column>,
     /// Whether the file itself shows that it names only some people.
     pub(crate) is_partial: bool,
-    pub(crate) enrolments: Vec<Enrolment>,
+    pub(crate) enrolments: Enrolments,
 }
 
 /// Reads a whole CSV file as the source called `name`, by the built-in profile.
@@ -150,7 +153,7 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
         FileFormat::OneRoster => oneroster::read(profile, bytes, options)?,
     };
     let ReadFile { mut rows, columns, is_partial, enrolments } = read;
-    if rows.read == 0 && enrolments.is_empty() {
+    if rows.read == 0 && enrolments.rows.is_empty() {
         return Err(FileError::Empty);
     }
     if let Some(today) = options.today {
@@ -173,6 +176,7 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
         repeated: rows.repeated,
         columns,
         enrolments,
+        classes: profile.classes.clone(),
         distinct: options.distinct.clone(),
     })
 }

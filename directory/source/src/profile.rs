@@ -5,6 +5,7 @@
 
 mod check;
 mod check_digit;
+mod classes;
 mod followed;
 mod number_shape;
 mod parse;
@@ -13,6 +14,7 @@ use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
 use crate::record::{Affiliation, AffiliationRow};
 
+pub use classes::{ClassGroups, ClassLists};
 pub use followed::{FollowedOrigin, FollowedServer};
 pub(crate) use number_shape::NumberShape;
 pub use parse::ProfileError;
@@ -115,6 +117,8 @@ pub struct SourceProfile {
     pub coverage: Coverage,
     /// Affiliations, or affiliations in a programme, with their rank: the least one is a person's primary one.
     pub precedence: Vec<Precedence>,
+    /// What becomes of the classes that enrolments name.
+    pub classes: ClassGroups,
     /// The directory that is followed, of the format [`FileFormat::Ldap`].
     pub followed: FollowedOrigin,
 }
@@ -151,6 +155,7 @@ impl SourceProfile {
             number: NumberShape::default(),
             coverage: Coverage::Complete,
             precedence: Vec::new(),
+            classes: ClassGroups::default(),
             followed: FollowedOrigin::default(),
         }
     }

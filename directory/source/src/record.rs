@@ -155,6 +155,16 @@ impl SourceRecord {
     }
 }
 
+/// The memberships in classes that a file states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enrolments {
+    /// The memberships in the order of their lines.
+    pub rows: Vec<Enrolment>,
+    /// Whether they are everything that the source knows of the classes that they name: the file says so, and every row
+    /// of it could be read. Otherwise somebody who is not named stays a member.
+    pub are_complete: bool,
+}
+
 /// A membership in a class, as a file of enrolments states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
@@ -162,15 +172,17 @@ pub struct Enrolment {
     pub line: u64,
     /// The source's number for the person.
     pub person_id: Box<str>,
-    /// Code or name of the course.
+    /// The source's id of the class.
+    pub class: Box<str>,
+    /// Code or name of the course; empty when the file does not state it.
     pub course: Box<str>,
-    /// Code or name of the class within the course.
+    /// Code or name of the class within the course; empty when the file does not state it.
     pub section: Box<str>,
-    /// Title of the class.
+    /// Title of the class; empty when the file does not state it.
     pub title: Box<str>,
     /// Name of the term; empty when the file states none.
     pub term: Box<str>,
-    /// Last day of the term.
+    /// Last day of the class: that of its term, or the day on which the source ended it.
     pub term_end: Option<Date>,
     /// Whether the person teaches the class or takes it.
     pub role: EnrolmentRole,

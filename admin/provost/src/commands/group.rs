@@ -166,6 +166,11 @@ fn detail(group: &GroupDetail) {
     for address in &group.addresses {
         out!("  address  {}", printable(address));
     }
+    let of_class: Vec<&str> =
+        [&group.summary.course, &group.summary.term].into_iter().flatten().map(String::as_str).collect();
+    if !of_class.is_empty() {
+        out!("  class    {}", printable(&of_class.join(", ")));
+    }
     out!("  may send {}", printable(&group.summary.posters.join(", ")));
     if let Some(filter) = &group.summary.filter {
         out!("  filter   {}", printable(filter));

@@ -328,14 +328,22 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
             "{people} of the source are not in the file: counted as absent (--partial for a file that names only some)"
         );
     }
+    show_classes(plan);
     out!("plan {}", report.hash);
     match report.outcomes {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to do"),
         Some(outcomes) => {
-            show_outcomes(outcomes, plan.create + plan.update + plan.absent);
+            show_outcomes(outcomes, plan.create + plan.update + plan.absent + plan.classes);
             out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
         }
+    }
+}
+
+/// The line about the groups of classes, where a plan changes some.
+pub(super) fn show_classes(plan: &provost_provision::PlanSummary) {
+    if plan.classes > 0 {
+        out!("{} to make, change or drop", counted(plan.classes, "group of a class", "groups of classes"));
     }
 }
 

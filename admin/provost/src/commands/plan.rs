@@ -10,7 +10,7 @@ use provost_provision::{ImportError, KeptPlan, PersonChange};
 use serde::Serialize;
 
 use super::guard::lines_of;
-use super::import::{FileArguments, show_plan};
+use super::import::{FileArguments, show_classes, show_plan};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, counted, printable};
@@ -142,6 +142,7 @@ fn show_kept(kept: &KeptPlan) {
         plan.purge,
         counted(plan.writes, "write", "writes")
     );
+    show_classes(plan);
     out!("made by {} at {} ({} of {})", printable(&kept.maker), kept.at, kept.origin, printable(&kept.source));
     if kept.report.has_tripped() {
         out!("the guard stops this plan (limits of policy {}):", kept.report.policy);

@@ -151,7 +151,7 @@ fn test(file: &FileArguments, bytes: &[u8], profile: &SourceProfile, print: &Pri
         "source": source.name, "profile": source.profile, "coverage": source.coverage.as_str(),
         "rows": source.rows_read, "people": source.records.len(), "repeated": source.repeated,
         "columns": source.columns.iter().map(|column| column.name()).collect::<Vec<_>>(),
-        "enrolments": source.enrolments.len(), "samples": samples,
+        "enrolments": source.enrolments.rows.len(), "samples": samples,
         "rejected": source.rejected, "warnings": source.warnings,
     });
     print.show(&report, |_| show_test(&source, &samples))?;
@@ -169,7 +169,7 @@ fn show_test(source: &Source, samples: &[Value]) {
         });
         out!("sample: {}", printable(&fields.collect::<Vec<_>>().join(", ")));
     }
-    for enrolment in source.enrolments.iter().take(ENROLMENTS_SHOWN) {
+    for enrolment in source.enrolments.rows.iter().take(ENROLMENTS_SHOWN) {
         let text = format!("{} in {} {} {}", enrolment.person_id, enrolment.course, enrolment.section, enrolment.term);
         out!("enrolment: {}", printable(&text));
     }
@@ -181,7 +181,7 @@ fn show_test(source: &Source, samples: &[Value]) {
         counted(source.records.len(), "person", "people"),
         lines.len(),
         counted(source.warnings.len(), "warning", "warnings"),
-        counted(source.enrolments.len(), "enrolment", "enrolments"),
+        counted(source.enrolments.rows.len(), "enrolment", "enrolments"),
     );
     let version = source.profile.map_or_else(|| "built-in".to_owned(), |version| format!("version {version}"));
     out!("source {}, profile {version}, coverage {}", source.name, source.coverage.as_str());

@@ -145,13 +145,15 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::Purge => "person.purge",
         ChangeKind::Address => "address.end",
         ChangeKind::Absence => "person.absence",
+        ChangeKind::Class => "group.class",
         ChangeKind::Restore => "person.restore",
         ChangeKind::Remove => "person.remove",
     }
 }
 
-/// DN of the person's entry; when only kinds of addresses change, DN of the first of these address entries.
+/// DN of the person's or group's entry; when only kinds of addresses change, DN of the first of these address entries.
 fn subject(change: &PersonChange) -> &str {
-    let write = change.writes.iter().find(|write| write.is_of_person()).or(change.writes.first());
+    let is_subject = |write: &&Write| write.is_of_person() || write.is_of_group();
+    let write = change.writes.iter().find(is_subject).or(change.writes.first());
     write.map_or("", |write| write.dn.as_str())
 }

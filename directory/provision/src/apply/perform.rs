@@ -174,12 +174,16 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
         WriteKind::Restore { .. } if write.attributes.iter().all(|change| change.is_after_in(entry)) => {
             ReadBack::Is(WriteOutcome::Found, version(entry))
         }
-        WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress if is_unknown => ReadBack::IsNot,
+        WriteKind::ModifyPerson { .. } | WriteKind::ModifyGroup { .. } | WriteKind::ModifyAddress if is_unknown => {
+            ReadBack::IsNot
+        }
         WriteKind::Restore { .. } | WriteKind::Delete { .. } if is_unknown => ReadBack::IsNot,
         WriteKind::Restore { .. } | WriteKind::Delete { .. } => ReadBack::Refused(CHANGED_UNDO.to_owned()),
-        WriteKind::AddPerson | WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress => {
-            ReadBack::Refused(CHANGED.to_owned())
-        }
+        WriteKind::AddPerson
+        | WriteKind::AddGroup
+        | WriteKind::ModifyPerson { .. }
+        | WriteKind::ModifyGroup { .. }
+        | WriteKind::ModifyAddress => ReadBack::Refused(CHANGED.to_owned()),
     }
 }
 
@@ -201,7 +205,7 @@ fn version(entry: &Entry) -> WriteReceipt {
 }
 
 fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: WriteReceipt) -> Receipt {
-    let is_new = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddTombstone);
+    let is_new = write.action.adds();
     Receipt {
         change,
         write: number,
@@ -216,13 +220,15 @@ fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome
     }
 }
 
-/// All entries whose last batch is `batch`, in one search for people and one for addresses.
+/// All entries whose last batch is `batch`, in one search each for people, addresses and groups.
 pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<BatchEntries, DirectoryError> {
     let suffix = directory.suffix();
     let mut found = BatchEntries::new();
-    for (base, class) in
-        [(tree::people(suffix), class::PROVOST_ACCOUNT), (tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY)]
-    {
+    for (base, class) in [
+        (tree::people(suffix), class::PROVOST_ACCOUNT),
+        (tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY),
+        (tree::groups(suffix), class::PROVOST_GROUP),
+    ] {
         let of_batch = Filter::equal(attr::PROVOST_LAST_BATCH, batch);
         let search = LdapSearch {
             base,

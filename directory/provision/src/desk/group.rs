@@ -2,6 +2,7 @@
 //!
 //! A group is an entry below `ou=groups`; its list is an address entry of the kind `list` that the group owns.
 
+mod class_end;
 mod input;
 mod members;
 
@@ -13,12 +14,16 @@ use serde_json::json;
 
 use super::registry::AddressOwnership;
 use super::{Desk, DeskError, ReadPurpose};
+use crate::plan::ENROLMENT;
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
 use input::{check_name, invalid};
 pub use members::{GroupMember, MEMBERS_SHOWN_MAX};
 
+/// Maximum numbers of people and groups, and of addresses elsewhere, that the entry of a group names.
+pub(crate) const GROUP_MEMBERS_MAX: usize = 100_000;
+const GROUP_TARGETS_MAX: usize = 10_000;
 /// Maximum number of groups that are listed.
 pub const GROUPS_LISTED_MAX: usize = 10_000;
 
@@ -133,7 +138,7 @@ impl Desk {
             None => None,
         };
         let values = self.group_values(rules).await?;
-        let kind = if rules.filter.as_deref().is_some_and(|filter| !filter.is_empty()) { "filter" } else { "static" };
+        let kind = kind(rules.filter.as_deref().unwrap_or_default());
         let mut entry = Entry::new(dn.clone())
             .with(attr::OBJECT_CLASS, class::TOP)
             .with(attr::OBJECT_CLASS, class::PROVOST_GROUP)
@@ -170,9 +175,15 @@ impl Desk {
     pub async fn set_group(&self, principal: &Principal, name: &str, rules: &GroupRules) -> Result<String, DeskError> {
         self.permit(principal, Permission::ChangeGroups).await?;
         let entry = self.group_entry(name).await?;
-        let values = self.group_values(rules).await?;
+        if rules.states_members() {
+            refuse_class(&entry)?;
+        }
+        let mut values = self.group_values(rules).await?;
         if values.is_empty() {
             return Err(invalid("group", "no change is stated".to_owned()));
+        }
+        if let Some(filter) = &rules.filter {
+            values.push((attr::PROVOST_GROUP_KIND, vec![kind(filter).as_bytes().to_vec()]));
         }
         let set = |(name, values): &(&'static str, Vec<Vec<u8>>)| {
             Modification::replace(AttributeDescription::of(name), values.clone())
@@ -193,6 +204,7 @@ impl Desk {
     ) -> Result<Option<String>, DeskError> {
         self.permit(principal, Permission::ChangeGroups).await?;
         let entry = self.group_entry(name).await?;
+        refuse_class(&entry)?;
         let (added, removed) = (self.member_values(added).await?, self.member_values(removed).await?);
         let has = |(attribute, value): &(&'static str, Vec<u8>)| {
             entry.values(attribute).iter().any(|held| held.eq_ignore_ascii_case(value))
@@ -203,8 +215,13 @@ impl Desk {
             members.iter().filter(|(attribute, _)| *attribute == wanted).map(|(_, value)| value.clone()).collect()
         };
         let mut changes = Vec::new();
-        for attribute in [attr::MEMBER, attr::PROVOST_TARGET] {
+        for (attribute, most) in [(attr::MEMBER, GROUP_MEMBERS_MAX), (attr::PROVOST_TARGET, GROUP_TARGETS_MAX)] {
             let (gone, new) = (of(&removed, attribute), of(&added, attribute));
+            if !new.is_empty() && entry.values(attribute).len() + new.len() - gone.len() > most {
+                let rule =
+                    format!("the entry of a group names at most {most}: use a filter, or groups within the group");
+                return Err(invalid("members", rule));
+            }
             if !gone.is_empty() {
                 changes.push(Modification::delete(AttributeDescription::of(attribute), gone));
             }
@@ -285,6 +302,29 @@ impl Desk {
         self.check_served(&address).await?;
         self.check_unused(&address, owner).await?;
         Ok(address)
+    }
+}
+
+impl GroupRules {
+    /// Whether the rules state what the source of a class decides: who belongs to it, what it is, and its end.
+    fn states_members(&self) -> bool {
+        self.filter.is_some() || self.owners.is_some() || self.description.is_some() || self.until.is_some()
+    }
+}
+
+/// provostGroupKind of a group that people make.
+fn kind(filter: &str) -> &'static str {
+    if filter.is_empty() { "static" } else { "filter" }
+}
+
+/// Refuses to change by hand what the next file of the class's source would change back.
+fn refuse_class(entry: &Entry) -> Result<(), DeskError> {
+    match entry.first(attr::PROVOST_GROUP_KIND) {
+        Some(kind) if kind.eq_ignore_ascii_case(ENROLMENT) => Err(DeskError::Refused(
+            "members, owners, title and end of a class come from the enrolments: make a group that has this one as a member"
+                .to_owned(),
+        )),
+        _ => Ok(()),
     }
 }
 

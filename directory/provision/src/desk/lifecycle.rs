@@ -57,6 +57,7 @@ impl Desk {
         }
         let site = Policies::from(&settings).with_lifecycle((*known).clone());
         self.plan_alumni(&mut planner, &site, now).await?;
+        self.plan_class_ends(&mut planner, now).await?;
         self.plan_address_ends(&mut planner, &known, now).await?;
         let (plan, effect) = planner.finish(suffix);
         Ok(PlannedImport::without_passwords(plan, effect))
@@ -127,7 +128,7 @@ impl Desk {
         extended.push(name, extension.value().into_bytes());
         let rules = LifecycleRules { policies: Arc::new(policies), zone, now };
         let follows = rules.compare(&extended).map(|compared| compared.attributes).unwrap_or_default();
-        changes.extend(follows.iter().map(AttributeChange::modification));
+        changes.extend(follows.iter().flat_map(AttributeChange::modifications));
         let detail = json!({ "extension": extension.value(), "before": end.to_string(), "after": until.to_string() });
         self.change(principal.actor(), "account.extend", &person, changes, detail).await
     }

@@ -159,7 +159,7 @@ fn restoration(person: &CurrentPerson, rules: &LifecycleRules) -> (Vec<Modificat
     }
     let state = match rules.compare(&free) {
         Some(compared) => {
-            changes.extend(compared.attributes.iter().map(AttributeChange::modification));
+            changes.extend(compared.attributes.iter().flat_map(AttributeChange::modifications));
             compared.decision.state.name().to_owned()
         }
         // No affiliation decides: the account was made by hand, and is active until a hand says otherwise.

@@ -84,7 +84,10 @@ impl EndedAddresses<'_> {
         let names: Vec<&str> = ended.iter().map(|(_, address)| *address).collect();
         let mut writes: Vec<Write> = self.owner.and_then(|owner| without(owner, &names)).into_iter().collect();
         let until = last_second(now, self.quarantine_days, zone);
-        writes.extend(ended.iter().map(|(entry, _)| self.retire(entry, until.as_deref())));
+        writes.extend(ended.iter().map(|(entry, _)| match self.quarantine_days {
+            0 => delete(entry),
+            _ => retire(entry, until.as_deref(), ReasonRule::AddressEnded),
+        }));
         let label = if primary.is_empty() { String::new() } else { format!("{primary}: ") };
         let days = self.quarantine_days;
         let words = match days {
@@ -96,19 +99,16 @@ impl EndedAddresses<'_> {
         let kind = ChangeKind::Address;
         (!ended.is_empty()).then_some(PersonChange { source: 0, line: 0, what, kind, reason, writes })
     }
+}
 
-    fn retire(&self, address: &Entry, until: Option<&str>) -> Write {
-        if self.quarantine_days == 0 {
-            return delete(address);
-        }
-        let rule = ReasonRule::AddressEnded;
-        let attributes = vec![
-            set(address, attr::PROVOST_ADDRESS_KIND, vec![QUARANTINED.to_owned()], rule),
-            set(address, attr::PROVOST_UNTIL, until.map(str::to_owned).into_iter().collect(), rule),
-        ];
-        let last_batch = address.first(attr::PROVOST_LAST_BATCH).map(Into::into);
-        Write { last_batch, ..Write::new(address.dn.clone(), WriteKind::ModifyAddress, attributes) }
-    }
+/// The write that puts an address into quarantine.
+pub(super) fn retire(address: &Entry, until: Option<&str>, rule: ReasonRule) -> Write {
+    let attributes = vec![
+        set(address, attr::PROVOST_ADDRESS_KIND, vec![QUARANTINED.to_owned()], rule),
+        set(address, attr::PROVOST_UNTIL, until.map(str::to_owned).into_iter().collect(), rule),
+    ];
+    let last_batch = address.first(attr::PROVOST_LAST_BATCH).map(Into::into);
+    Write { last_batch, ..Write::new(address.dn.clone(), WriteKind::ModifyAddress, attributes) }
 }
 
 /// The change that frees an address whose quarantine is over.
@@ -137,9 +137,10 @@ fn without(owner: &Entry, addresses: &[&str]) -> Option<Write> {
     held.iter().any(is_ended).then_some(write)
 }
 
-fn delete(address: &Entry) -> Write {
-    let csn = address.first(attr::ENTRY_CSN).map(Into::into);
-    Write::new(address.dn.clone(), WriteKind::Delete { csn }, Vec::new())
+/// The write that deletes an entry.
+pub(super) fn delete(entry: &Entry) -> Write {
+    let csn = entry.first(attr::ENTRY_CSN).map(Into::into);
+    Write::new(entry.dn.clone(), WriteKind::Delete { csn }, Vec::new())
 }
 
 fn set(entry: &Entry, name: &'static str, after: Vec<String>, rule: ReasonRule) -> AttributeChange {

@@ -13,6 +13,7 @@ use provost_schema::{attr, class};
 use tokio::task::JoinHandle;
 
 use super::addresses::AddressTable;
+use super::group_table::{CLASS_ATTRIBUTES, ClassTable, ENROLMENT, GroupNames, NAME_ATTRIBUTES};
 use super::people::{DirectoryPerson, PeopleTable, SourceIdState};
 use super::person_name::{PersonName, PersonNames};
 use crate::naming::NameConflict;
@@ -24,6 +25,10 @@ pub struct DirectoryContent {
     pub(super) people: PeopleTable,
     /// The address entries.
     pub(super) addresses: AddressTable,
+    /// The groups of classes.
+    pub(super) classes: ClassTable,
+    /// The names of all groups.
+    pub(super) group_names: GroupNames,
     /// Addresses that have no entry and stand in the attributes of a person, in lower case, with the place of the
     /// person. Made when the first one is looked up: an import makes an entry for every address, so there are few.
     claims: OnceLock<HashMap<Box<str>, u32>>,
@@ -38,7 +43,7 @@ pub(super) struct HeldAddress<'a> {
 }
 
 impl DirectoryContent {
-    /// Reads people and addresses from the writable provider in two concurrent searches.
+    /// Reads people, addresses and groups from the writable provider in concurrent searches.
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
         let names = Arc::new(PersonNames::below(suffix.clone()));
@@ -48,16 +53,34 @@ impl DirectoryContent {
         let search = all(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, AddressTable::attributes());
         let of_addresses = names.clone();
         let addresses = read_all(directory, search, move || AddressTable::new(of_addresses.clone()));
-        let people = people.found().await?.unwrap_or_else(|| PeopleTable::new(names.clone()));
-        let addresses = addresses.found().await?.unwrap_or_else(|| AddressTable::new(names.clone()));
-        Ok(Self { names, people, addresses, claims: OnceLock::new() })
+        let mut search = all(tree::groups(suffix), class::PROVOST_GROUP, NAME_ATTRIBUTES.to_vec());
+        let group_names = read_all(directory, search.clone(), GroupNames::default);
+        let of_class = Filter::equal(attr::PROVOST_GROUP_KIND, ENROLMENT);
+        search.filter = Filter::And(vec![search.filter, of_class]);
+        search.attributes = CLASS_ATTRIBUTES.map(str::to_owned).to_vec();
+        let classes = read_all(directory, search, ClassTable::default);
+        Ok(Self {
+            people: people.found().await?.unwrap_or_else(|| PeopleTable::new(names.clone())),
+            addresses: addresses.found().await?.unwrap_or_else(|| AddressTable::new(names.clone())),
+            classes: classes.found().await?.unwrap_or_default(),
+            group_names: group_names.found().await?.unwrap_or_default(),
+            claims: OnceLock::new(),
+            names,
+        })
     }
 
     /// A directory without entries.
     pub(crate) fn empty(suffix: Dn) -> Self {
         let names = Arc::new(PersonNames::below(suffix));
         let (people, addresses) = (PeopleTable::new(names.clone()), AddressTable::new(names.clone()));
-        Self { names, people, addresses, claims: OnceLock::new() }
+        Self {
+            names,
+            people,
+            addresses,
+            classes: ClassTable::default(),
+            group_names: GroupNames::default(),
+            claims: OnceLock::new(),
+        }
     }
 
     pub(crate) fn add_person(&mut self, entry: &Entry) {
@@ -68,6 +91,13 @@ impl DirectoryContent {
     pub(crate) fn add_address(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
         self.addresses.add(&entry.into());
+    }
+
+    /// Adds the group of a class.
+    #[cfg(test)]
+    pub(crate) fn add_class(&mut self, entry: &Entry) {
+        self.group_names.extend([entry.into()]);
+        self.classes.extend([entry.into()]);
     }
 
     pub(super) fn suffix(&self) -> &Dn {
@@ -103,6 +133,15 @@ impl DirectoryContent {
             Some((entry, _)) if entry.is_quarantined() => Some(NameConflict::Quarantined),
             Some((_, owner)) => Some(shown(owner.and_then(|owner| self.people.named(owner)))),
             None => self.claims().get(address).map(|place| shown(self.people.at(*place))),
+        }
+    }
+
+    /// Whether an address, in lower case, is free or is already that of the entry `owner`.
+    pub(super) fn is_free_for(&self, address: &str, owner: &Dn) -> bool {
+        match self.addresses.find(address) {
+            Some((entry, _)) if entry.is_quarantined() => false,
+            Some((_, held)) => held.is_some_and(|held| self.names.dn(held) == *owner),
+            None => !self.claims().contains_key(address),
         }
     }
 

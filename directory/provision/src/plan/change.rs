@@ -24,6 +24,8 @@ pub enum ChangeKind {
     Address,
     /// A complete file of a source does not name the person.
     Absence,
+    /// The group of a class is made, changed, or dropped after its term.
+    Class,
     /// An undo: values that a batch changed get their former values back.
     Restore,
     /// An undo: a person whom a batch created is deleted.

@@ -15,18 +15,18 @@ pub(crate) fn moved<'p>(plan: &'p Plan, held: &WrittenEntries, batch: Option<&st
 
 fn has_moved(write: &Write, held: Option<&Entry>, batch: Option<&str>) -> bool {
     let Some(held) = held else {
-        let adds = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddTombstone);
         let may_be_deleted = matches!(write.action, WriteKind::Delete { .. }) && batch.is_some();
-        return !adds && !may_be_deleted;
+        return !write.action.adds() && !may_be_deleted;
     };
     if batch.is_some() && held.first(attr::PROVOST_LAST_BATCH) == batch {
         return false;
     }
     match &write.action {
-        WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddTombstone => true,
-        WriteKind::ModifyPerson { csn } | WriteKind::Restore { csn } | WriteKind::Delete { csn } => {
-            csn.as_deref().is_some_and(|csn| held.first(attr::ENTRY_CSN) != Some(csn))
-        }
+        WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddTombstone | WriteKind::AddGroup => true,
+        WriteKind::ModifyPerson { csn }
+        | WriteKind::ModifyGroup { csn }
+        | WriteKind::Restore { csn }
+        | WriteKind::Delete { csn } => csn.as_deref().is_some_and(|csn| held.first(attr::ENTRY_CSN) != Some(csn)),
         WriteKind::ModifyAddress => !write.attributes.iter().all(|change| change.is_before_in(held)),
     }
 }

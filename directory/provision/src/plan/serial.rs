@@ -23,7 +23,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 43] = [
+const OTHER_ATTRIBUTES: [&str; 48] = [
     attr::PROVOST_ABSENCE,
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
@@ -67,6 +67,11 @@ const OTHER_ATTRIBUTES: [&str; 43] = [
     attr::PROVOST_SALT,
     attr::CN,
     attr::DESCRIPTION,
+    attr::MEMBER,
+    attr::OWNER,
+    attr::PROVOST_GROUP_KIND,
+    attr::PROVOST_COURSE,
+    attr::PROVOST_TERM,
 ];
 
 /// Why octets are not a plan that can be applied.
@@ -190,10 +195,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Refuses a write outside the people, addresses and tombstones of the plan's suffix, or to an attribute that plans do not
+    /// Refuses a write outside the people, addresses, tombstones and groups of the plan's suffix, or to an attribute that plans do not
     /// change.
     fn check_reach(&self) -> Result<(), PlanFileError> {
-        let containers = [tree::people(&self.suffix), tree::addresses(&self.suffix), tree::tombstones(&self.suffix)];
+        let containers = [tree::people, tree::addresses, tree::tombstones, tree::groups].map(|of| of(&self.suffix));
         for write in self.changes.iter().flat_map(|change| &change.writes) {
             if !write.dn.parent().is_some_and(|parent| containers.contains(&parent)) {
                 return Err(PlanFileError::Foreign(write.dn.to_string()));

@@ -143,12 +143,20 @@ impl<'a> BatchUndo<'a> {
             left.push(RecordError::error(change.line, "person", "undo.purge", words));
             return None;
         }
+        let deleted = done.iter().find(|(write, _)| is_deletion_of_group(write));
+        if let Some(name) = deleted.and_then(|(write, _)| write.dn.rdn_value(attr::CN)) {
+            let words =
+                format!("{}: a class that has ended is not put back; a file of its source makes it", change.what);
+            left.push(RecordError::error(change.line, name, "undo.class", words));
+            return None;
+        }
         let freed = done.iter().filter(|(write, _)| matches!(write.action, WriteKind::Delete { .. }));
         for address in freed.filter_map(|(write, _)| write.dn.rdn_value(attr::PROVOST_ADDRESS)) {
             let words = format!("{address} was freed, and its entry is not put back; give it to its owner by hand");
             left.push(RecordError::error(change.line, &address, "undo.freed", words));
         }
-        let is_creation = done.iter().any(|(write, _)| write.action == WriteKind::AddPerson);
+        let is_creation =
+            done.iter().any(|(write, _)| matches!(write.action, WriteKind::AddPerson | WriteKind::AddGroup));
         let mut stays = |name: &str, why: String| {
             left.push(RecordError::error(change.line, name, "undo.stays", format!("{}: {why}", change.what)));
         };
@@ -160,14 +168,14 @@ impl<'a> BatchUndo<'a> {
             let Some(entry) = self.held.0.get(&write.dn) else { continue };
             let csn = entry.first(attr::ENTRY_CSN).map(Into::into);
             let undone = match write.action {
-                WriteKind::AddAddress | WriteKind::AddPerson if addresses_stay => None,
-                WriteKind::AddAddress | WriteKind::AddPerson => {
+                WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddGroup if addresses_stay => None,
+                WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddGroup => {
                     let attributes = write.attributes.iter().map(|change| inverse(change, entry)).collect();
                     Some(Write::new(write.dn.clone(), WriteKind::Delete { csn }, attributes))
                 }
                 WriteKind::ModifyAddress if addresses_stay => None,
                 WriteKind::ModifyPerson { .. } if addresses_stay && is_creation => None,
-                WriteKind::ModifyAddress | WriteKind::ModifyPerson { .. } => {
+                WriteKind::ModifyAddress | WriteKind::ModifyPerson { .. } | WriteKind::ModifyGroup { .. } => {
                     let attributes = self.former_values((write, receipt), entry, addresses_stay, &mut stays);
                     (!attributes.is_empty())
                         .then(|| Write::new(write.dn.clone(), WriteKind::Restore { csn }, attributes))
@@ -176,7 +184,11 @@ impl<'a> BatchUndo<'a> {
             };
             writes.extend(undone);
         }
-        let kind = if is_creation { ChangeKind::Remove } else { ChangeKind::Restore };
+        let kind = match change.kind {
+            ChangeKind::Class => ChangeKind::Class,
+            _ if is_creation => ChangeKind::Remove,
+            _ => ChangeKind::Restore,
+        };
         let words = format!("batch {} is undone", self.batch);
         let reason = Reason { rule: ReasonRule::BatchUndone, words };
         let what = format!("undo: {}", change.what);
@@ -189,15 +201,15 @@ impl<'a> BatchUndo<'a> {
         let name = write.dn.rdn_value(attr::PROVOST_ADDRESS).unwrap_or_else(|| "person".to_owned());
         let Some(entry) = self.held.0.get(&write.dn) else {
             // An entry that the batch made may be gone: that is what the undo is for.
-            let was_there = !matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson);
+            let was_there = !matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddGroup);
             return was_there.then(|| (name, "the entry no longer exists".to_owned()));
         };
         match write.action {
-            WriteKind::AddAddress | WriteKind::AddPerson => {
+            WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddGroup => {
                 let is_unchanged = is_version(entry, receipt) || self.is_as_written((write, receipt), entry);
                 (!is_unchanged).then(|| (name, self.changed(entry)))
             }
-            WriteKind::ModifyAddress | WriteKind::ModifyPerson { .. } => {
+            WriteKind::ModifyAddress | WriteKind::ModifyPerson { .. } | WriteKind::ModifyGroup { .. } => {
                 let mut addresses = write.attributes.iter().filter(|change| is_of_addresses(&change.name));
                 let other = addresses.find(|change| matches!(held_values(change, entry), HeldValues::Others))?;
                 Some((other.name.to_string(), self.other_values(other, entry)))
@@ -287,6 +299,11 @@ impl<'a> BatchUndo<'a> {
     }
 }
 
+/// Whether a write deletes the group of a class.
+fn is_deletion_of_group(write: &Write) -> bool {
+    matches!(write.action, WriteKind::Delete { .. }) && write.dn.rdn_value(attr::CN).is_some()
+}
+
 /// Whether nobody has written to the entry since the receipt.
 fn is_version(entry: &Entry, receipt: &Receipt) -> bool {
     receipt.csn.is_some() && receipt.csn.as_deref() == entry.first(attr::ENTRY_CSN)
@@ -312,6 +329,9 @@ fn held_values(change: &AttributeChange, entry: &Entry) -> HeldValues {
     let (of_batch, former) = match change.how {
         ChangeMode::Set => (held == after, held == before),
         ChangeMode::Add => (added.is_subset(&held), added.is_disjoint(&held)),
+        ChangeMode::Exchange => {
+            (after.is_subset(&held) && before.is_disjoint(&held), before.is_subset(&held) && after.is_disjoint(&held))
+        }
     };
     match (of_batch, former) {
         (_, true) => HeldValues::Former,
@@ -322,7 +342,12 @@ fn held_values(change: &AttributeChange, entry: &Entry) -> HeldValues {
 
 /// The change that puts the former values back. Values that were added by others stay.
 fn inverse(change: &AttributeChange, entry: &Entry) -> AttributeChange {
+    let mut how = ChangeMode::Set;
     let (before, after) = match change.how {
+        ChangeMode::Exchange => {
+            how = ChangeMode::Exchange;
+            (change.after.clone(), change.before.clone())
+        }
         ChangeMode::Set => (change.after.clone(), change.before.clone()),
         ChangeMode::Add => {
             let held: Vec<String> = entry.texts(change.name.as_str()).map(str::to_owned).collect();
@@ -331,7 +356,7 @@ fn inverse(change: &AttributeChange, entry: &Entry) -> AttributeChange {
             (held, kept)
         }
     };
-    AttributeChange { name: change.name.clone(), how: ChangeMode::Set, before, after, rule: ReasonRule::BatchUndone }
+    AttributeChange { name: change.name.clone(), how, before, after, rule: ReasonRule::BatchUndone }
 }
 
 fn set(name: &'static str, before: Vec<String>, after: Vec<String>) -> AttributeChange {

@@ -110,7 +110,7 @@ impl World {
 
     pub(super) fn set(&mut self, dn: &Dn, changes: &[AttributeChange]) {
         let Some(entry) = self.entries.get_mut(dn) else { return };
-        changes.iter().map(AttributeChange::modification).for_each(|change| modify(entry, change));
+        changes.iter().flat_map(AttributeChange::modifications).for_each(|change| modify(entry, change));
     }
 
     pub(super) fn add_value(&mut self, dn: &Dn, name: &'static str, value: &str) {

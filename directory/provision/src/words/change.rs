@@ -61,6 +61,9 @@ impl Words {
 
     /// A change of a plan with its kind in words and the attributes that change.
     fn what(&self, change: &PersonChange) -> String {
+        if change.kind == ChangeKind::Class {
+            return self.class_change(change);
+        }
         let (verb, rest) = change.what.split_once(' ').unwrap_or((&change.what, ""));
         let verb = match verb {
             "create" => self.say("create", "créer"),
@@ -87,6 +90,28 @@ impl Words {
         }
         names.dedup();
         if names.is_empty() { format!("{verb} {label}") } else { format!("{verb} {label} ({})", names.join(", ")) }
+    }
+
+    /// What becomes of the group of a class, with the numbers of people who come and go: their names are DNs.
+    fn class_change(&self, change: &PersonChange) -> String {
+        let members =
+            change.writes.iter().flat_map(|write| &write.attributes).find(|change| change.name.is(attr::MEMBER));
+        let Some(members) = members else { return self.in_french(change) };
+        let (new, gone) = (members.after.len(), members.before.len());
+        let counts = match members.how {
+            ChangeMode::Exchange => format!("+{new} -{gone} {}", self.say("members", "membres")),
+            ChangeMode::Set | ChangeMode::Add => format!("{new} {}", self.say("members", "membres")),
+        };
+        format!("{}{}{counts}", self.in_french(change), self.colon())
+    }
+
+    fn in_french(&self, change: &PersonChange) -> String {
+        if self.language == super::Language::English {
+            return change.what.clone();
+        }
+        let what = change.what.replacen("class ", "cours ", 1);
+        let words = [(" is new", " est nouveau"), (" changes", " change"), (" ends", " prend fin")];
+        words.iter().fold(what, |what, (english, french)| what.replacen(english, french, 1))
     }
 
     fn reason(&self, change: &PersonChange) -> String {
@@ -152,6 +177,10 @@ impl Words {
             let added: Vec<&String> = change.after.iter().filter(|value| !change.before.contains(value)).collect();
             let text = self.say("added", "en plus");
             return format!("{}{}{} {text}", self.attribute(name), self.colon(), self.values(name, &added));
+        }
+        if change.how == ChangeMode::Exchange {
+            let (new, gone) = (change.after.len(), change.before.len());
+            return format!("{}{}+{new} -{gone}", self.attribute(name), self.colon());
         }
         self.before_and_after(name, &change.before, &change.after)
     }

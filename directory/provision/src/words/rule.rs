@@ -75,6 +75,10 @@ impl Words {
                 "a file of the source names the person again",
                 "un fichier de la source nomme de nouveau la personne",
             ),
+            ReasonRule::Enrolment => {
+                self.say("the enrolments of a source name the class", "les inscriptions d’une source nomment le cours")
+            }
+            ReasonRule::ClassEnded => self.say("the term of the class is over", "le trimestre du cours est terminé"),
             ReasonRule::LifecyclePurge => self.say(
                 "a closed account is purged by its policy or by two people",
                 "un compte fermé est supprimé par sa politique ou par deux personnes",

@@ -122,6 +122,11 @@ pub(super) const ROWS: &[Row] = &[
     row(attr::PROVOST_VACATION_INTERVAL, Form::Text, "days between replies", "jours entre les réponses"),
     row(attr::MAIL_SIEVE_RULE_SOURCE, Form::Text, "Sieve script", "script Sieve"),
     row(attr::DESCRIPTION, Form::Text, "description", "description"),
+    row(attr::MEMBER, Form::Name, "members", "membres"),
+    row(attr::OWNER, Form::Name, "owners", "responsables"),
+    row(attr::PROVOST_GROUP_KIND, Form::Text, "kind of group", "nature du groupe"),
+    row(attr::PROVOST_COURSE, Form::Text, "course", "cours"),
+    row(attr::PROVOST_TERM, Form::Text, "term", "trimestre"),
     // Fields of audit records.
     row("address", Form::Text, "address", "adresse"),
     row("role", Form::Text, "roles", "rôles"),

@@ -2,30 +2,36 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::Date;
+
 use super::people::People;
 use super::table::Table;
 use super::{Set, Status, day};
 use crate::CollectedRows;
-use crate::record::{Enrolment, EnrolmentRole, FileError, RecordError, Severity};
+use crate::record::{Enrolment, EnrolmentRole, Enrolments, FileError, RecordError, Severity};
 use crate::rule;
 
 /// Reads the enrolments. A wrong one is left out with a warning; no person is left out because of it.
-pub(super) fn read(set: &Set, people: &People, rows: &mut CollectedRows) -> Result<Vec<Enrolment>, FileError> {
-    let Some(table) = &set.enrollments else { return Ok(Vec::new()) };
+pub(super) fn read(set: &Set, people: &People, rows: &mut CollectedRows) -> Result<Enrolments, FileError> {
+    let Some(table) = &set.enrollments else { return Ok(Enrolments::default()) };
     table.need(&["classSourcedId", "userSourcedId", "role"])?;
     let classes = Classes::of(set);
     let mut enrolments = Vec::with_capacity(table.len());
+    let mut are_complete = !table.is_delta && table.misshaped.is_empty();
     for row in 0..table.len() {
         match enrolment(table, row, people, &classes) {
             Ok(enrolment) => enrolments.extend(enrolment),
-            Err((column, rule)) => rows.report(table.problem(Severity::Warning, table.line(row), column, rule)),
+            Err((column, rule)) => {
+                are_complete = false;
+                rows.report(table.problem(Severity::Warning, table.line(row), column, rule));
+            }
         }
     }
     for line in &table.misshaped {
         let words = "a wrong number of fields, or a misplaced quotation mark: the enrolment is ignored";
         rows.report(RecordError::warning(*line, "enrollments.csv", rule::FIELD_COUNT, words));
     }
-    Ok(enrolments)
+    Ok(Enrolments { rows: enrolments, are_complete })
 }
 
 /// One enrolment; `None` for a role that is neither taught nor taught to.
@@ -45,7 +51,8 @@ fn enrolment(
     if user.is_empty() {
         return Err(("userSourcedId", rule::ONEROSTER_REFERENCE));
     }
-    let class = classes.get(class).ok_or(("classSourcedId", rule::ONEROSTER_REFERENCE))?;
+    let id = class;
+    let class = classes.get(id).ok_or(("classSourcedId", rule::ONEROSTER_REFERENCE))?;
     let number = people.numbers.get(user).map_or(user, String::as_str);
     let end = day(table.get(row, "endDate"));
     let end_date = match status {
@@ -55,11 +62,12 @@ fn enrolment(
     Ok(Some(Enrolment {
         line: table.line(row),
         person_id: number.into(),
+        class: id.into(),
         course: class.course.into(),
         section: class.section.into(),
         title: class.title.into(),
         term: class.term.into(),
-        term_end: class.term_end.and_then(day),
+        term_end: class.end,
         role,
         start_date: day(table.get(row, "beginDate")),
         end_date,
@@ -81,7 +89,7 @@ struct Class<'a> {
     section: &'a str,
     title: &'a str,
     term: &'a str,
-    term_end: Option<&'a str>,
+    end: Option<Date>,
 }
 
 impl<'a> Classes<'a> {
@@ -97,10 +105,10 @@ impl<'a> Classes<'a> {
             let is_complete = self.set.classes.as_ref().is_some_and(|classes| !classes.is_delta);
             return (!is_complete && !id.is_empty()).then_some(Class {
                 course: "",
-                section: id,
+                section: "",
                 title: "",
                 term: "",
-                term_end: None,
+                end: None,
             });
         };
         let first = |text: &'a str, other: &'a str| if text.is_empty() { other } else { text };
@@ -109,12 +117,21 @@ impl<'a> Classes<'a> {
             course.map_or("", |(courses, row)| first(courses.get(*row, "courseCode"), courses.get(*row, "title")));
         let term = classes.get(*row, "termSourcedIds").split(',').next().unwrap_or_default().trim();
         let session = self.set.sessions.as_ref().zip(self.sessions.get(term));
+        let ended = match classes.status(*row) {
+            Some(Status::Ended(day)) => Some(day),
+            Some(Status::Active) | None => None,
+        };
         Some(Class {
             course: first(course, classes.get(*row, "courseSourcedId")),
             section: first(classes.get(*row, "classCode"), id),
             title: classes.get(*row, "title"),
             term: session.map_or(term, |(sessions, row)| first(sessions.get(*row, "title"), term)),
-            term_end: session.map(|(sessions, row)| sessions.get(*row, "endDate")),
+            end: earlier(session.and_then(|(sessions, row)| day(sessions.get(*row, "endDate"))), ended),
         })
     }
+}
+
+/// The earlier of two days that may be unknown.
+fn earlier(one: Option<Date>, other: Option<Date>) -> Option<Date> {
+    one.into_iter().chain(other).min()
 }

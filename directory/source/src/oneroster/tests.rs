@@ -80,7 +80,7 @@ fn a_bulk_archive_of_1_1_gives_people_and_enrolments() {
     let warned: Vec<_> =
         source.warnings.iter().map(|warning| (warning.column.as_str(), warning.rule.as_str())).collect();
     assert_eq!(warned, [("users.csv", "oneroster.role"), ("enrollments.csv classSourcedId", "oneroster.reference")]);
-    let [student, teacher] = source.enrolments.as_slice() else { panic!("{:?}", source.enrolments) };
+    let [student, teacher] = source.enrolments.rows.as_slice() else { panic!("{:?}", source.enrolments) };
     assert_eq!(
         (&*student.course, &*student.section, &*student.term, &*student.person_id),
         ("PHY101", "01", "Fall 2026", "u1")
@@ -129,7 +129,7 @@ fn a_delta_ends_what_it_names_and_says_nothing_of_others() {
     assert_eq!(source.coverage, Coverage::Partial);
     assert_eq!(source.rejected.iter().map(|problem| problem.rule.as_str()).collect::<Vec<_>>(), ["oneroster.status"]);
     assert!(source.warnings.is_empty(), "{source:?}");
-    assert!(source.enrolments[0].is_ended);
+    assert!(source.enrolments.rows[0].is_ended);
 }
 
 #[test]

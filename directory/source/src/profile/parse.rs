@@ -3,8 +3,8 @@
 use super::check_digit::CheckDigit;
 use super::number_shape::Characters;
 use super::{
-    Blank, Coverage, Encoding, FileFormat, FollowedOrigin, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence,
-    SourceProfile, folded,
+    Blank, ClassGroups, Coverage, Encoding, FileFormat, FollowedOrigin, PROFILE_LINE_MAX, PROFILE_LINES_MAX,
+    Precedence, SourceProfile, folded,
 };
 use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
@@ -38,7 +38,7 @@ const COVERAGES: [(Coverage, &str); 2] = [(Coverage::Complete, "complete"), (Cov
 const BLANKS: [(Blank, &str); 3] = [(Blank::Keep, "keep"), (Blank::Clear, "clear"), (Blank::Unknown, "unknown")];
 
 /// Keys of which a profile has at most one line.
-const SINGLE: [&str; 13] = [
+const SINGLE: [&str; 15] = [
     "version",
     "format",
     "encoding",
@@ -52,6 +52,8 @@ const SINGLE: [&str; 13] = [
     "bind-dn",
     "password-file",
     "complete-read",
+    "class-lists",
+    "class-days",
 ];
 
 /// Columns for which a profile can state a value.
@@ -135,11 +137,12 @@ impl SourceProfile {
                 let program = program.map(str::to_owned);
                 self.precedence.push(Precedence { rank, affiliation: affiliation(word)?, program });
             }
+            key if ClassGroups::KEYS.contains(&key) => self.classes.set(key, words)?,
             key if FollowedOrigin::KEYS.contains(&key) => self.followed.set(key, words)?,
             _ => {
                 return Err(
                     "not one of version, format, encoding, separator, date-format, column, ignore, affiliation, \
-                            constant, blank, trailer, row-count, number, coverage, precedence, server, base, filter, \
+                            constant, blank, trailer, row-count, number, coverage, precedence, class-lists, class-days, server, base, filter, \
                             bind-dn, password-file, complete-read"
                         .to_owned(),
                 );
@@ -210,6 +213,7 @@ impl SourceProfile {
             let program = program.iter().map(|program| format!("/{program}")).collect::<String>();
             format!("precedence {rank} {}{program}", affiliation.as_str())
         }));
+        lines.extend(self.classes.lines());
         lines.extend(self.followed.lines());
         lines
     }
