@@ -130,7 +130,7 @@ pub mod attr {
     /// A lock, which forbids login while it stands: `NAME SINCE UNTIL OWNER REASON`; UNTIL is `-` for no end.
     /// Multi-valued.
     pub const PROVOST_LOCK: &str = "provostLock";
-    /// What the account's state forbids: `no-login`, `no-send`, `no-receive`, `forward-only`. Multi-valued.
+    /// What the account's state forbids: `no-login`, `no-send`, `read-only`, `no-receive`, `forward-only`. Multi-valued.
     pub const PROVOST_RESTRICTION: &str = "provostRestriction";
     /// Name of the lifecycle policy that holds for the person: fixed when its promise was made.
     pub const PROVOST_POLICY: &str = "provostPolicy";

@@ -78,6 +78,7 @@ impl RestrictedPerson<'_> {
     pub fn each_change_shows_in_time(&self) -> anyhow::Result<()> {
         self.a_lock_ends_live_sessions()?;
         self.a_live_session_may_no_longer_send()?;
+        self.live_sessions_may_only_read()?;
         self.mail_is_refused_or_only_forwarded()
     }
 
@@ -125,6 +126,37 @@ impl RestrictedPerson<'_> {
         in_time(since, "a live submission session may no longer send")?;
         ensure!(self.logs_in()?, "who may not send may still log in");
         self.set(&[("provostRestriction", &[])])
+    }
+
+    fn live_sessions_may_only_read(&self) -> anyhow::Result<()> {
+        self.receive("to be read")?;
+        deadline::until(PATIENCE, || {
+            Ok((!mail::inbox((self.address)(Port::Imap), self.login, self.password)?.is_empty()).then_some(()))
+        })?;
+        let (mut idle, mut pop3) = (self.imap()?, self.pop3()?);
+        idle.ask("b SELECT INBOX", &["b OK [READ-WRITE]"])?;
+        idle.ask("c IDLE", &["+ "])?;
+        pop3.ask("DELE 1", &["+OK"])?;
+        self.set(&[("provostRestriction", &["read-only"])])?;
+        let since = Instant::now();
+        idle.until(&["* OK [READ-ONLY]"])?;
+        pop3.ask("DELE 1", &["-ERR [SYS/PERM]"])?;
+        in_time(since, "IMAP (IDLE) and POP3 may only read")?;
+        pop3.ask("QUIT", &["-ERR [SYS/PERM]"])?;
+        idle.ask("DONE", &["c OK"])?;
+        for command in ["STORE 1 +FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Trash", "CREATE new"] {
+            idle.ask(&format!("d {command}"), &["d NO [NOPERM]"])?;
+        }
+        idle.ask("e APPEND INBOX {3+}\r\na:b", &["e NO [NOPERM]"])?;
+        idle.ask("f FETCH 1 FLAGS", &["f OK"])?;
+        self.imap()?.ask("a SELECT INBOX", &["a OK [READ-ONLY]"])?;
+        let mut submission = self.submission()?;
+        submission.ask(&format!("MAIL FROM:<{}>", self.mail), &["250"])?;
+        idle.ask("g IDLE", &["+ "])?;
+        self.set(&[("provostRestriction", &[])])?;
+        let since = Instant::now();
+        idle.until(&["* OK [READ-WRITE]"])?;
+        in_time(since, "the mailbox can be changed again")
     }
 
     fn mail_is_refused_or_only_forwarded(&self) -> anyhow::Result<()> {

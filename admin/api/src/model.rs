@@ -206,7 +206,7 @@ pub(crate) struct PersonBody {
     quota: Option<QuotaBody>,
     /// The locks, also those that have ended or not begun.
     locks: Vec<LockBody>,
-    /// What the state of the account forbids: `no-login`, `no-send`, `no-receive`, `forward-only`.
+    /// What the state of the account forbids: `no-login`, `no-send`, `read-only`, `no-receive`, `forward-only`.
     restrictions: Vec<String>,
     /// What was set by hand, which files and policies do not change.
     set_by_hand: Vec<ManualOriginBody>,

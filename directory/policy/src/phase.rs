@@ -90,6 +90,8 @@ pub struct Phase {
     pub login: bool,
     /// Whether the person may send.
     pub send: bool,
+    /// Whether the person may change their mail, and not only read it.
+    pub write: bool,
     /// What happens to mail that arrives.
     pub receive: Receiving,
     /// Quota class in this phase; `None` keeps that of the affiliation.
@@ -106,6 +108,7 @@ impl Phase {
             inactive_days: None,
             login: state != PhaseState::Closed,
             send: is_open,
+            write: true,
             receive: if is_open { Receiving::Mailbox } else { Receiving::Refuse },
             quota: None,
         }
@@ -136,6 +139,7 @@ impl Phase {
         match key {
             "login" => self.login = yes_or_no(value).ok_or_else(unknown)?,
             "send" => self.send = yes_or_no(value).ok_or_else(unknown)?,
+            "write" => self.write = yes_or_no(value).ok_or_else(unknown)?,
             "receive" => {
                 self.receive = match value {
                     "mailbox" => Receiving::Mailbox,
@@ -152,7 +156,7 @@ impl Phase {
                 }
                 self.quota = Some(value.to_owned());
             }
-            _ => return Err(format!("'{key}' is none of login, send, receive, inactive, quota")),
+            _ => return Err(format!("'{key}' is none of login, send, write, receive, inactive, quota")),
         }
         Ok(())
     }
@@ -186,6 +190,9 @@ impl Phase {
         }
         if !self.send {
             restrictions.push("no-send");
+        }
+        if !self.write {
+            restrictions.push("read-only");
         }
         match self.receive {
             Receiving::Mailbox => {}
@@ -236,6 +243,8 @@ mod tests {
             ("grace days=90", &[][..]),
             ("alumni forever receive=forward login=no send=no", &["no-login", "no-send", "forward-only"]),
             ("closing days=60", &["no-send", "no-receive"]),
+            ("closing days=60 write=no", &["no-send", "read-only", "no-receive"]),
+            ("alumni days=60 write=no receive=forward", &["read-only", "forward-only"]),
             ("closed days=365", &["no-login", "no-send", "no-receive"]),
         ] {
             assert_eq!(parse(text).unwrap().restrictions(), restrictions, "{text}");
@@ -251,6 +260,7 @@ mod tests {
             "grace days=1 colour=red",
             "closed days=1 login=yes",
             "grace days=1 login=maybe",
+            "grace days=1 write=never",
             "grace days=+1",
             "alumni forever quota=",
         ] {

@@ -21,6 +21,8 @@ pub struct Access {
     pub no_login: bool,
     /// `no-send`: no message by submission.
     pub no_send: bool,
+    /// `read-only`: no change of the mail by IMAP and POP3.
+    pub read_only: bool,
     /// What happens to mail for the person.
     pub receiving: MailIntake,
     /// Locks, each with its bounds. A lock that stands forbids login; mail is still received.
@@ -93,6 +95,7 @@ impl Access {
         for word in entry.texts(attr::PROVOST_RESTRICTION).take(WORDS_MAX) {
             match word.to_ascii_lowercase().as_str() {
                 "no-send" => access.no_send = true,
+                "read-only" => access.read_only = true,
                 "forward-only" if access.receiving == MailIntake::Mailbox => access.receiving = MailIntake::ForwardOnly,
                 "forward-only" => {}
                 "no-receive" => access.receiving = MailIntake::Refuse,
@@ -139,6 +142,11 @@ impl Person {
         !self.access.no_send
     }
 
+    /// Whether the person may change their mail by IMAP and POP3, and not only read it.
+    pub fn may_change_mail(&self) -> bool {
+        !self.access.read_only
+    }
+
     /// The forwarding that is on at `now`.
     pub fn forwarding(&self, now: Timestamp) -> Option<&Forwarding> {
         self.access.forwarding.as_deref().filter(|forwarding| forwarding.is_on(now))
@@ -177,21 +185,23 @@ mod tests {
 
     #[test]
     fn each_restriction_forbids_what_it_names() {
-        for (restrictions, login, send, receives) in [
-            (&[][..], true, true, true),
-            (&["no-login"], false, true, true),
-            (&["no-send"], true, false, true),
-            (&["no-receive"], true, true, false),
-            (&["No-Send", "NO-RECEIVE"], true, false, false),
-            (&["no-receive", "forward-only"], true, true, false),
+        for (restrictions, login, send, changes, receives) in [
+            (&[][..], true, true, true, true),
+            (&["no-login"], false, true, true, true),
+            (&["no-send"], true, false, true, true),
+            (&["Read-Only"], true, true, false, true),
+            (&["no-receive"], true, true, true, false),
+            (&["No-Send", "NO-RECEIVE"], true, false, true, false),
+            (&["no-receive", "forward-only"], true, true, true, false),
             // Without an address to forward to.
-            (&["forward-only"], true, true, false),
-            (&["no-something"], false, true, true),
+            (&["forward-only"], true, true, true, false),
+            (&["no-something"], false, true, true, true),
         ] {
             let values: Vec<(&str, &str)> = restrictions.iter().map(|word| ("provostRestriction", *word)).collect();
             let person = person(&values);
-            let found = (person.may_log_in(at("2027-01-01T00:00:00Z")), person.may_send(), person.receives());
-            assert_eq!(found, (login, send, receives), "{restrictions:?}");
+            let may_log_in = person.may_log_in(at("2027-01-01T00:00:00Z"));
+            let found = (may_log_in, person.may_send(), person.may_change_mail(), person.receives());
+            assert_eq!(found, (login, send, changes, receives), "{restrictions:?}");
         }
     }
 

@@ -249,6 +249,11 @@ impl AccountWatch {
         self.is_revoked
     }
 
+    /// Whether the person may change their mail, by the state that was last read. It is false for one who is gone.
+    pub fn may_change_mail(&self) -> bool {
+        self.last_person.as_ref().is_some_and(|person| person.may_change_mail())
+    }
+
     /// Returns the current person, and marks that state as seen.
     pub fn read_person(&mut self, view: &View) -> Option<Arc<Person>> {
         self.last_count = self.count();

@@ -42,6 +42,13 @@ pub(crate) async fn dispatch(
             StatusResponse::bad("Already logged in").into()
         }
 
+        // A person who may only read changes nothing, in whatever mailbox.
+        (command, Authenticated(account) | Selected(account, _))
+            if command.changes_mail() && !account.person.may_change_mail() =>
+        {
+            handlers::no_permission().into()
+        }
+
         // §6.3: after login.
         (Command::Enable, _) => handlers::enable(out).into(),
         (Command::Namespace, _) => handlers::namespace(out).into(),

@@ -27,16 +27,32 @@ pub(crate) enum MailboxAccess {
     ReadWrite,
     /// Selected by EXAMINE (RFC 3501 §6.3.2).
     ReadOnly,
+    /// Selected by SELECT, by a person who may only read (provostRestriction).
+    Restricted,
 }
 
 impl MailboxAccess {
+    /// Whether the session must not change the mailbox.
+    pub(crate) fn is_read_only(self) -> bool {
+        self != Self::ReadWrite
+    }
+
+    /// The access after the person's right to change mail has become `may_change`.
+    fn after(self, may_change: bool) -> Self {
+        match self {
+            Self::ReadOnly => Self::ReadOnly,
+            Self::ReadWrite | Self::Restricted if may_change => Self::ReadWrite,
+            Self::ReadWrite | Self::Restricted => Self::Restricted,
+        }
+    }
+
     /// Returns the first UID of a mailbox that is `\Recent` in no session yet. With [`Self::ReadWrite`] the messages from
-    /// there on are claimed for this session: no later call returns them. With [`Self::ReadOnly`] they stay unclaimed
-    /// (RFC 3501 §6.3.2).
+    /// there on are claimed for this session: no later call returns them. Without write access they stay
+    /// unclaimed (RFC 3501 §6.3.2).
     pub(crate) fn claim_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
             Self::ReadWrite => recents.claim(account, mailbox),
-            Self::ReadOnly => recents.first_unclaimed(account, mailbox),
+            Self::ReadOnly | Self::Restricted => recents.first_unclaimed(account, mailbox),
         }
     }
 }
@@ -78,6 +94,22 @@ impl SelectedMailbox {
             unreported: Vec::new(),
             recent_reported: 0,
         }
+    }
+
+    /// Follows the person's right to change mail. When the access changes, returns the untagged responses that report it
+    /// (RFC 3501 §7.1, READ-ONLY and READ-WRITE).
+    pub(crate) fn follow_right(&mut self, may_change: bool) -> Option<String> {
+        let access = self.access.after(may_change);
+        if access == self.access {
+            return None;
+        }
+        self.access = access;
+        let words = if access.is_read_only() {
+            "* OK [READ-ONLY] The mailbox can now only be read\r\n"
+        } else {
+            "* OK [READ-WRITE] The mailbox can be changed again\r\n"
+        };
+        Some(format!("{words}{}", self.mailbox_flags_responses()))
     }
 
     /// How many messages the client counts, including those whose EXPUNGE responses are held back.
@@ -170,7 +202,9 @@ impl SelectedMailbox {
             all.push_str(keyword.as_str());
         }
         match self.access {
-            MailboxAccess::ReadOnly => format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n"),
+            MailboxAccess::ReadOnly | MailboxAccess::Restricted => {
+                format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n")
+            }
             MailboxAccess::ReadWrite => {
                 let new = if self.messages.has_room_for_keyword() { " \\*" } else { "" };
                 format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({all}{new})] Flags permitted\r\n")

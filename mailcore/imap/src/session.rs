@@ -192,6 +192,7 @@ impl ImapSession {
         if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
+        self.follow_right(out);
         let Some(tag) = parsed.tag else {
             let reply = StatusResponse::bad("A command begins with a tag");
             out.put(reply.line("*"));
@@ -280,6 +281,16 @@ impl ImapSession {
         Some(Step::Close)
     }
 
+    /// Reports to the client when its person may from now on only read the selected mailbox, or change it again. Such a
+    /// change wakes the session at once.
+    fn follow_right(&mut self, out: &mut OutputBuffer<'_>) {
+        if let State::Selected(account, selected) = &mut self.state
+            && let Some(responses) = selected.follow_right(account.person.may_change_mail())
+        {
+            out.put(responses);
+        }
+    }
+
     /// Handles a line for the AUTHENTICATE or IDLE that waits.
     async fn answer_line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let line = match plain_line(input, ANSWER_OCTETS_MAX) {
@@ -349,6 +360,7 @@ impl Session for ImapSession {
         if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
+        self.follow_right(out);
         if self.is_idling() && !self.report_changes(UpdatePolicy::now(Expunges::Reported), out).await {
             return Ok(Step::Close);
         }

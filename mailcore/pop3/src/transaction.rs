@@ -123,6 +123,7 @@ impl TransactionState {
             Command::Uidl(Some(number)) => self.uidl_one(number, out),
             Command::Retr(number) => return self.send(number, Transfer::whole(), config, out).await,
             Command::Top(number, lines) => return self.send(number, Transfer::top(lines), config, out).await,
+            Command::Dele(_) if !self.watch.may_change_mail() => out.put(READ_ONLY),
             Command::Dele(number) if self.maildrop.delete(number) => out.put("+OK marked\r\n"),
             Command::Dele(_) => out.put(NO_SUCH_MESSAGE),
             Command::Rset => {
@@ -234,6 +235,10 @@ impl TransactionState {
         if uids.is_empty() {
             return BYE;
         }
+        // The right may have been taken since the messages were marked.
+        if !self.watch.may_change_mail() {
+            return READ_ONLY;
+        }
         let Some(lease) = &self.lease else { return NOT_REMOVED };
         let batch = Batch {
             id: Some(BatchId::new(Uuid::new_v4())),
@@ -261,6 +266,8 @@ impl TransactionState {
 
 const MAILDROP_LOST: &str = "-ERR [SYS/TEMP] this session no longer holds the maildrop\r\n";
 const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
+/// RFC 3206 §4: trying again does not help.
+const READ_ONLY: &str = "-ERR [SYS/PERM] this account can only read its mail: no message is removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 
 /// Takes the lease of a maildrop, waiting up to [`IN_USE_WAIT`].

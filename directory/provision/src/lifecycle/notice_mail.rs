@@ -16,7 +16,7 @@ static TEMPLATE: Template = Template {
 };
 
 /// What each restriction takes away: French, English.
-const LOSSES: [(&str, &str, &str); 4] = [
+const LOSSES: [(&str, &str, &str); 5] = [
     (
         "no-login",
         "Vous ne pourrez plus ouvrir de session, ni lire votre courriel ici.",
@@ -26,6 +26,11 @@ const LOSSES: [(&str, &str, &str); 4] = [
         "no-send",
         "Vous ne pourrez plus envoyer de courriel d’ici.",
         "You will no longer be able to send mail from here.",
+    ),
+    (
+        "read-only",
+        "Vous pourrez seulement lire votre courriel : vous ne pourrez plus le classer ni le supprimer.",
+        "You will only be able to read your mail, and no longer to file or delete it.",
     ),
     (
         "forward-only",

@@ -172,6 +172,7 @@ pub(super) const ADDRESS_KINDS: ValueWords = &[
 pub(super) const RESTRICTIONS: ValueWords = &[
     ("no-login", "no login", "pas de connexion"),
     ("no-send", "no sending", "pas d’envoi"),
+    ("read-only", "mail can only be read", "courriel en lecture seule"),
     ("no-receive", "no receiving", "pas de réception"),
     ("forward-only", "forwarding only", "réacheminement seulement"),
 ];

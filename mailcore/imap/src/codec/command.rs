@@ -52,6 +52,21 @@ pub(crate) enum Command {
     Copy { messages: MessageNumbers, to: NamedMailbox, manner: CopyOrMove },
 }
 
+impl Command {
+    /// Whether the command itself changes mailboxes or messages. FETCH sets `\Seen` only where the access allows it, and
+    /// CLOSE expunges only there.
+    pub(crate) fn changes_mail(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::Delete { .. } | Self::Rename { .. } | Self::Subscribe { .. } => true,
+            Self::Append(_) | Self::Expunge { .. } | Self::Store(_) | Self::Copy { .. } => true,
+            Self::Capability | Self::Noop | Self::Logout | Self::StartTls | Self::Login { .. } => false,
+            Self::Authenticate { .. } | Self::Id | Self::Enable | Self::Namespace | Self::Idle => false,
+            Self::Check | Self::Close | Self::Unselect | Self::Select { .. } | Self::Status { .. } => false,
+            Self::List(_) | Self::Lsub { .. } | Self::Search(_) | Self::Fetch(_) => false,
+        }
+    }
+}
+
 /// The messages of the selected mailbox that a command names.
 #[derive(Debug)]
 pub(crate) struct MessageNumbers {

@@ -6,7 +6,7 @@ use provost_store::{BatchCondition, BatchError, Op, OpEffect};
 use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, NumberKind};
 use crate::codec::{StatusResponse, sequence};
 use crate::context::{CommandContext, bad_name, refused};
-use crate::mailbox::{MailboxAccess, SelectedMailbox};
+use crate::mailbox::SelectedMailbox;
 
 use super::expunge::{expunge_issued, read_only};
 
@@ -20,7 +20,7 @@ pub(crate) async fn copy(
     manner: CopyOrMove,
     out: &mut OutputBuffer<'_>,
 ) -> StatusResponse {
-    if manner == CopyOrMove::Move && selected.access == MailboxAccess::ReadOnly {
+    if manner == CopyOrMove::Move && selected.access.is_read_only() {
         return read_only();
     }
     let Some(to) = to else { return bad_name() };

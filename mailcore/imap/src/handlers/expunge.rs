@@ -6,7 +6,7 @@ use crate::codec::StatusResponse;
 use crate::codec::command::{MessageNumbers, NumberKind};
 use crate::codec::sequence::SequenceSet;
 use crate::context::{CommandContext, refused};
-use crate::mailbox::{MailboxAccess, SelectedMailbox};
+use crate::mailbox::SelectedMailbox;
 use crate::state::Completion;
 
 use super::select::store_recent;
@@ -17,7 +17,7 @@ pub(crate) async fn expunge(
     selected: &SelectedMailbox,
     uids: Option<SequenceSet>,
 ) -> StatusResponse {
-    if selected.access == MailboxAccess::ReadOnly {
+    if selected.access.is_read_only() {
         return read_only();
     }
     let uids = match uids {
@@ -42,7 +42,7 @@ pub(crate) async fn expunge(
 pub(crate) async fn close(context: &CommandContext<'_>, selected: &SelectedMailbox) -> Completion {
     // Without a message that this session knows as \Deleted, nothing is written to the store. What another session has
     // just marked stays, as if it had been marked after this command.
-    if selected.access == MailboxAccess::ReadWrite && selected.messages.any_has(Flag::Deleted) {
+    if !selected.access.is_read_only() && selected.messages.any_has(Flag::Deleted) {
         let op = Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true };
         if let Err(error) = context.apply(vec![op]).await {
             return refused(error, "NONEXISTENT").into();
@@ -61,6 +61,11 @@ pub(crate) async fn unselect(context: &CommandContext<'_>, selected: &SelectedMa
 /// The reply to a change of an examined mailbox (RFC 3501 §6.3.2).
 pub(crate) fn read_only() -> StatusResponse {
     StatusResponse::no("READ-ONLY", "The mailbox is read-only")
+}
+
+/// The reply to a change by a person who may only read (RFC 5530 §3).
+pub(crate) fn no_permission() -> StatusResponse {
+    StatusResponse::no("NOPERM", "This account can only read its mail")
 }
 
 /// The reply when a sequence number names a message whose expunge was not reported to the client yet (RFC 5530 §3).

@@ -17,7 +17,7 @@ use provost_store::{Flag, FlagChange, Flags, MessageRow, Op, StoreError, Uid};
 use crate::codec::StatusResponse;
 use crate::codec::command::{self, FetchItem, NumberKind};
 use crate::context::CommandContext;
-use crate::mailbox::{MailboxAccess, SelectedMailbox};
+use crate::mailbox::SelectedMailbox;
 use crate::message_list::ListedMessage;
 
 use super::store::stored;
@@ -153,7 +153,7 @@ async fn mark_seen(
 ) -> BTreeSet<Uid> {
     let is_unseen = |at: &&usize| !selected.messages.has(**at, Flag::Seen);
     let unseen: Vec<usize> = indices.iter().filter(is_unseen).copied().collect();
-    if selected.access == MailboxAccess::ReadOnly || unseen.is_empty() {
+    if selected.access.is_read_only() || unseen.is_empty() {
         return BTreeSet::new();
     }
     let mut flags = Flags::none();

@@ -17,7 +17,7 @@ pub(crate) use append::append;
 pub(crate) use authenticate::{authenticate, handle_response, login, start_tls};
 pub(crate) use capability::{capabilities, capability, enable, id, idle, logout, namespace};
 pub(crate) use copy::copy;
-pub(crate) use expunge::{close, expunge, unselect};
+pub(crate) use expunge::{close, expunge, no_permission, unselect};
 pub(crate) use fetch::fetch;
 pub(crate) use list::{list, lsub};
 pub(crate) use mailboxes::{create, delete, rename, subscribe};

@@ -47,7 +47,11 @@ async fn open(
         Ok(read) => read,
         Err(error) => return (unreadable(&error), None),
     };
-    let access = if read_only { MailboxAccess::ReadOnly } else { MailboxAccess::ReadWrite };
+    let access = match read_only {
+        true => MailboxAccess::ReadOnly,
+        false if context.account.person.may_change_mail() => MailboxAccess::ReadWrite,
+        false => MailboxAccess::Restricted,
+    };
     let first_recent = access.claim_recent(&context.config.recents, context.account.id, &info);
     let mut selected = SelectedMailbox::open(&info, message_list, access, first_recent);
     out.put(selected.mailbox_flags_responses());
@@ -61,6 +65,7 @@ async fn open(
     selected.recent_cleared = selected.uid_next;
     let reply = match access {
         MailboxAccess::ReadWrite => StatusResponse::ok("SELECT completed").with_code("READ-WRITE"),
+        MailboxAccess::Restricted => StatusResponse::ok("SELECT completed").with_code("READ-ONLY"),
         MailboxAccess::ReadOnly => StatusResponse::ok("EXAMINE completed").with_code("READ-ONLY"),
     };
     (reply, Some(selected))
@@ -89,10 +94,10 @@ async fn read_messages(
 }
 
 /// Records in the store that the messages reported to this session are not `\Recent` in other sessions (RFC 3501
-/// §2.3.2). Does nothing for EXAMINE (§6.3.2). A failure is only logged: a message may then be `\Recent` in two
+/// §2.3.2). Does nothing without write access (§6.3.2). A failure is only logged: a message may then be `\Recent` in two
 /// sessions.
 pub(crate) async fn store_recent(context: &CommandContext<'_>, selected: &SelectedMailbox) {
-    if selected.access == MailboxAccess::ReadOnly || selected.recent_cleared >= selected.uid_next {
+    if selected.access.is_read_only() || selected.recent_cleared >= selected.uid_next {
         return;
     }
     let op = Op::ClearRecent { mailbox: selected.id, up_to: selected.uid_next };

@@ -6,7 +6,7 @@ use provost_store::{FlagChange, MessageMeta, Op, OpEffect};
 use crate::codec::StatusResponse;
 use crate::codec::command::{self, NumberKind, StoreChange};
 use crate::context::{CommandContext, refused};
-use crate::mailbox::{MailboxAccess, SelectedMailbox};
+use crate::mailbox::SelectedMailbox;
 
 use super::expunge::{expunge_issued, read_only};
 
@@ -22,7 +22,7 @@ pub(crate) async fn store(
     store: command::StoreArguments,
     out: &mut OutputBuffer<'_>,
 ) -> Result<StatusResponse, SessionError> {
-    if selected.access == MailboxAccess::ReadOnly {
+    if selected.access.is_read_only() {
         return Ok(read_only());
     }
     let indices = match selected.indices(&store.messages) {

@@ -13,6 +13,7 @@ mod mailboxes;
 mod messages;
 mod oracle;
 mod random;
+mod read_only;
 mod reads;
 mod search;
 mod socket;

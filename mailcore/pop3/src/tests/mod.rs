@@ -597,6 +597,28 @@ async fn a_revoked_session_ends() {
     }
 }
 
+/// Who may only read marks nothing, and what was marked before stays.
+#[tokio::test]
+async fn who_may_only_read_removes_nothing() {
+    let site = Site::new();
+    site.deliver(&[ONE, TWO]).await;
+    let before = Arc::new(person(1, "zoe", PersonState::Active));
+    let access = provost_view::Access { read_only: true, ..provost_view::Access::default() };
+    let after = View::fixed(vec![Person { access, ..(*before).clone() }]);
+    let mut transaction = TransactionState::open(&*site.store, &after, &before).await.unwrap();
+    for (command, reply) in
+        [(Command::Dele(1), "+OK marked"), (Command::Dele(2), "-ERR [SYS/PERM] "), (Command::Quit, "-ERR [SYS/PERM] ")]
+    {
+        let (mut octets, mut sink) = (BytesMut::new(), Vec::new());
+        let mut out = OutputBuffer::new(&mut octets, &mut sink);
+        transaction.handle(command, &site.config, &mut out).await.unwrap();
+        assert!(octets.starts_with(reply.as_bytes()), "{octets:?}");
+        // From the second command on, the change of the directory is known.
+        assert_eq!(transaction.may_go_on(&after, &*site.store, Instant::now()).await, Ok(()));
+    }
+    assert_eq!(site.uids().await.len(), 2, "a message is gone");
+}
+
 /// A long session keeps its maildrop; a session that lost the maildrop must end.
 #[tokio::test]
 async fn the_lease_is_renewed() {
