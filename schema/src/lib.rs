@@ -94,7 +94,7 @@ pub mod attr {
     pub const PROVOST_ADDRESS_KIND: &str = "provostAddressKind";
     /// DN of the person who owns the address.
     pub const PROVOST_OWNER: &str = "provostOwner";
-    /// When the address began to be valid, GeneralizedTime.
+    /// When the address came to its owner, GeneralizedTime; it stays in quarantine and when the same owner gets it back.
     pub const PROVOST_SINCE: &str = "provostSince";
     /// When the address stops being valid, GeneralizedTime.
     pub const PROVOST_UNTIL: &str = "provostUntil";

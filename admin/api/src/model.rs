@@ -54,7 +54,7 @@ pub(crate) struct AddressItem {
     /// Kind of the address: `primary`, `alias`, `retained` (a former primary address that still reaches the person),
     /// `quarantined` (taken from the person and not yet free for another person), ...
     kind: String,
-    /// Start of the ownership or of the quarantine, RFC 3339.
+    /// Start of the ownership, RFC 3339; in quarantine, of that of the former owner.
     since: Option<String>,
     /// End of the quarantine, RFC 3339.
     until: Option<String>,

@@ -127,7 +127,7 @@ pub struct AddressInfo {
     pub address: String,
     /// primary, alias, retained, or quarantined: taken from its owner and not yet free for another person.
     pub kind: String,
-    /// Start of the ownership or of the quarantine, RFC 3339.
+    /// Start of the ownership, RFC 3339; in quarantine, of that of the former owner.
     pub since: Option<String>,
     /// End of the quarantine, RFC 3339.
     pub until: Option<String>,

@@ -571,16 +571,33 @@ async fn quarantine(desk: &Site) {
     let left = until.parse::<jiff::Timestamp>().unwrap().duration_since(jiff::Timestamp::now());
     assert!((179..=180).contains(&(left.as_hours() / 24)), "{until}");
 
-    desk.add_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
-    let zoe = desk.person("zoe@example.edu").await.unwrap();
-    assert_eq!((zoe.addresses[1].kind.as_str(), &zoe.addresses[1].until), ("alias", &None));
-    desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
-
     let dn = desk.directory.suffix().child("ou", "addresses").child("provostAddress", "zoe@example.edu");
-    let over = AttributeDescription::of(attr::PROVOST_UNTIL);
-    let over = vec![Modification::replace(over, vec![b"20200101000000Z".to_vec()])];
-    desk.directory.modify(&dn, over, WriteConditions::default()).await.unwrap();
+    let set = async |name, value: &str| {
+        let change = vec![Modification::replace(AttributeDescription::of(name), vec![value.into()])];
+        desk.directory.modify(&dn, change, WriteConditions::default()).await.unwrap();
+    };
+    // RFC 7293 §5.1: who gets an address back has had it from the beginning, because nobody else had it in between.
+    set(attr::PROVOST_SINCE, "20190501120000Z").await;
+    for _ in 0..2 {
+        desk.add_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
+        let zoe = desk.person("zoe@example.edu").await.unwrap();
+        let [_, alias] = &zoe.addresses[..] else { panic!("{:?}", zoe.addresses) };
+        assert_eq!((alias.kind.as_str(), &alias.until), ("alias", &None));
+        assert_eq!(alias.since.as_deref(), Some("2019-05-01T12:00:00Z"));
+        desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
+    }
+
+    set(attr::PROVOST_UNTIL, "20200101000000Z").await;
     desk.add_alias(&admin(), "8", "zoe@example.edu").await.unwrap();
+    let since = desk
+        .person("8")
+        .await
+        .unwrap()
+        .addresses
+        .into_iter()
+        .find_map(|info| info.since.filter(|_| info.address == "zoe@example.edu")?.parse::<jiff::Timestamp>().ok());
+    let passed = jiff::Timestamp::now().duration_since(since.unwrap());
+    assert!(passed.as_hours() < 1, "another person has had the address since {since:?}");
     assert_eq!(desk.person("zoe@example.edu").await.unwrap().summary.uid, desk.person("8").await.unwrap().summary.uid);
     desk.remove_alias(&admin(), "8", "zoe@example.edu").await.unwrap();
 }

@@ -2,7 +2,8 @@
 //!
 //! An address that is taken away goes into quarantine, unless the setting `address-quarantine` is 0. Its entry keeps
 //! the former owner and the end of the quarantine, so that mail and password resets meant for the former owner do not
-//! reach another person soon afterwards.
+//! reach another person soon afterwards. It also keeps the start of the ownership (provostSince): to an owner who gets
+//! the address back, mail for the owner of an earlier day (RFC 7293) is right, since nobody else had it in between.
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{DirectoryError, WriteConditions};
@@ -134,13 +135,15 @@ impl Desk {
         registration: &RegisteredAddress,
     ) -> Result<(), DeskError> {
         let set = |name, value: &str| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
+        let is_returned = registration.owner().as_ref() == Some(ownership.owner);
+        let begins = (!is_returned).then(|| set(attr::PROVOST_SINCE, &format_generalized(since)));
         let end = ownership.until.map(|until| format_generalized(until).into_bytes());
-        let changes = vec![
+        let mut changes = vec![
             set(attr::PROVOST_OWNER, ownership.owner.as_str()),
             set(attr::PROVOST_ADDRESS_KIND, ownership.kind.as_str()),
-            set(attr::PROVOST_SINCE, &format_generalized(since)),
             Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), end.into_iter().collect()),
         ];
+        changes.extend(begins);
         let dn = tree::address(self.directory.suffix(), address.as_str());
         self.directory.modify(&dn, changes, registration.unchanged()).await?;
         Ok(())
@@ -180,7 +183,6 @@ impl Desk {
         let set = |name, value: String| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
         let changes = vec![
             set(attr::PROVOST_ADDRESS_KIND, QUARANTINED.to_owned()),
-            set(attr::PROVOST_SINCE, format_generalized(now)),
             set(attr::PROVOST_UNTIL, format_generalized(until)),
         ];
         self.directory.modify(&dn, changes, registration.unchanged()).await.map(drop)

@@ -48,7 +48,7 @@ pub struct AddressExplanation {
     pub destination: MailDestination,
     /// Kind of the address entry.
     pub address_kind: Option<String>,
-    /// Start of the ownership or of the quarantine: RFC 3339.
+    /// Start of the ownership, in quarantine of that of the former owner: RFC 3339.
     pub since: Option<String>,
     /// End of the address or of the quarantine: RFC 3339.
     pub until: Option<String>,

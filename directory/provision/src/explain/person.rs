@@ -106,7 +106,7 @@ pub struct ExplainedAddress {
     pub address: String,
     /// primary, alias, retained, quarantined, ...
     pub address_kind: String,
-    /// Start of the ownership or of the quarantine, where the address entry states it: RFC 3339.
+    /// Start of the ownership, where the address entry states it: RFC 3339. It stays in quarantine.
     pub since: Option<String>,
     /// End of the address or of the quarantine: RFC 3339.
     pub until: Option<String>,

@@ -107,7 +107,9 @@ impl Words {
         let mut lines = vec![format!("{}{}{}", address.address, self.colon(), self.destination(&address.destination))];
         if let Some(kind) = &address.address_kind {
             let kind = self.value(provost_schema::attr::PROVOST_ADDRESS_KIND, kind);
-            let since = address.since.as_deref();
+            // In quarantine, the start is that of the former owner.
+            let is_owned = !matches!(address.destination, MailDestination::Quarantine { .. });
+            let since = address.since.as_deref().filter(|_| is_owned);
             let since = since.map(|time| format!(" {} {}", self.say("since", "depuis le"), self.time(time)));
             lines.push(format!("    {kind}{}{}", since.unwrap_or_default(), self.until(address.until.as_deref())));
         }
