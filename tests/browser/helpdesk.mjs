@@ -2,14 +2,15 @@
 // steps and checks their effect on the mail. JavaScript is off, except where axe checks the accessibility of a page.
 //
 // Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (a person without a role),
-// PERSON (the name of the person to find), ALIAS (an address to add and remove), TAKEN (another person's address),
-// SHOTS (a folder for screenshots; without it none are made). A step prints one line of JSON on success.
+// ADMIN and ADMIN_PASSWORD (an administrator's), PERSON (the name of the person to find), ALIAS (an address to add and
+// remove), TAKEN (another person's address), AWAY (an address elsewhere), SHOTS (a folder for screenshots; without it none
+// are made). A step prints one line of JSON on success.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const { BASE, NAME, PASSWORD, STRANGER, STRANGER_PASSWORD, PERSON, SHOTS } = process.env;
+const { BASE, NAME, PASSWORD, STRANGER, STRANGER_PASSWORD, ADMIN, ADMIN_PASSWORD, PERSON, AWAY, SHOTS } = process.env;
 const ARGUMENTS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -97,7 +98,7 @@ const STEPS = {
     assert.equal(await page.getAttribute("html", "lang"), "fr");
     await find(page);
     const addresses = await page.locator("section[aria-labelledby=addresses-heading] tbody th").allInnerTexts();
-    await page.click("summary");
+    await page.click("#vacation summary");
     await page.fill("#start", "2026-01-01");
     await page.fill("#end", "2025-12-31");
     await page.fill("#text_fr", "Je suis absente jusqu’à la rentrée.\nÉcrivez à Noëlle.");
@@ -152,6 +153,105 @@ const STEPS = {
     await shows(page, "Le courrier envoyé à cette adresse sera refusé");
     await page.click("main button");
     await shows(page, `Fait. ${process.env.ALIAS} a été retirée.`);
+  },
+
+  /** Refuses a lock without a reason, and suspends the person by one that has a reason and an end. */
+  async suspend() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await shows(page, "Aucun verrou.");
+    await page.click("#locks summary");
+    await page.getByLabel("Nom du verrou").fill("abuse");
+    await page.getByRole("button", { name: "Suspendre par ce verrou" }).click();
+    await shows(page, "Motif : Entrez un motif de 1 à 200 caractères.");
+    await page.getByLabel("Motif").fill("pourriel, billet 812");
+    await page.getByLabel("Dernier jour du verrou").fill("2099-12-31");
+    await page.getByRole("button", { name: "Suspendre par ce verrou" }).click();
+    await shows(page, [
+      "Fait. Le verrou abuse a été posé.",
+      "Verrous en vigueur",
+      "pourriel, billet 812",
+      "31 décembre 2099 à 23",
+    ]);
+  },
+
+  /** Releases the lock. */
+  async release() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.getByRole("button", { name: "Lever abuse" }).click();
+    await shows(page, ["Fait. Le verrou abuse a été levé.", "Aucun verrou."]);
+  },
+
+  /** Forwards the person's mail without a copy, after a circle is refused. */
+  async forward() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    const addresses = await page.locator("section[aria-labelledby=addresses-heading] tbody th").allInnerTexts();
+    await page.click("#forwarding summary");
+    assert.ok(await page.isChecked("#keep_copy"), "a copy must be kept unless the clerk says otherwise");
+    await page.fill("#forward_to", addresses[0]);
+    await page.getByRole("button", { name: "Enregistrer le réacheminement" }).click();
+    await shows(page, "le courrier tournerait en rond");
+    await page.fill("#forward_to", AWAY);
+    await page.fill("#forward_end", "2099-12-31");
+    await page.uncheck("#keep_copy");
+    await page.getByRole("button", { name: "Enregistrer le réacheminement" }).click();
+    await shows(page, [
+      "Fait. Le réacheminement a été défini.",
+      "Activé, jusqu’au 31 décembre 2099 inclus",
+      "La boîte aux lettres ne reçoit pas de copie.",
+      AWAY,
+      "Valeurs définies à la main",
+    ]);
+  },
+
+  /** Gives the forwarding back to the feed, then clears it after a question. */
+  async unforward() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.getByRole("button", { name: "Suivre à nouveau la source Réacheminement" }).click();
+    await shows(page, "Réacheminement : les fichiers et les politiques décident à nouveau.");
+    await page.getByRole("link", { name: "Supprimer le réacheminement…" }).click();
+    await shows(page, AWAY);
+    await page.getByRole("link", { name: "Annuler" }).click();
+    await shows(page, AWAY);
+    await page.getByRole("link", { name: "Supprimer le réacheminement…" }).click();
+    await page.getByRole("button", { name: "Supprimer le réacheminement" }).click();
+    await shows(page, "Fait. Le réacheminement a été supprimé.");
+  },
+
+  /** Gives the person a quota class, and takes it away. */
+  async quota() {
+    const page = await open();
+    await signIn(page, ADMIN, ADMIN_PASSWORD);
+    await find(page);
+    await page.click("#quota summary");
+    await page.getByRole("button", { name: "Enregistrer la classe de quota" }).click();
+    await shows(page, "Classe de quota : Choisissez une classe.");
+    await page.selectOption("#quota_class", "research");
+    await page.getByRole("button", { name: "Enregistrer la classe de quota" }).click();
+    await shows(page, ["Fait. La classe de quota a été définie.", "Classe research (5,0 Mo).", "sur 5,0 Mo"]);
+    await page.getByRole("button", { name: "Supprimer le quota propre" }).click();
+    await shows(page, ["Fait. Le quota propre de la personne a été supprimé.", "Selon l’affiliation."]);
+  },
+
+  /** The visitor forwards their own mail, on the page to which the head of each page leads. */
+  async own() {
+    const page = await open();
+    await signIn(page);
+    await page.getByRole("link", { name: "Ma fiche" }).click();
+    await page.click("#forwarding summary");
+    await page.fill("#forward_to", AWAY);
+    await page.getByRole("button", { name: "Enregistrer le réacheminement" }).click();
+    await shows(page, ["Fait. Le réacheminement a été défini.", "La boîte aux lettres reçoit une copie."]);
+    await page.getByRole("link", { name: "Supprimer le réacheminement…" }).click();
+    await page.getByRole("button", { name: "Supprimer le réacheminement" }).click();
+    await shows(page, "Fait. Le réacheminement a été supprimé.");
   },
 
   /** Sets a new password, which is shown once. */
@@ -220,7 +320,7 @@ const STEPS = {
       await inspect(page, `sign-in-${lang}`);
       await signIn(page, NAME, "wrong");
       await inspect(page, `sign-in-wrong-${lang}`);
-      await signIn(page);
+      await signIn(page, ADMIN, ADMIN_PASSWORD); // The page of an administrator has every form.
       await inspect(page, `search-${lang}`);
       await page.goto(`${BASE}/people?q=nobody-at-all`);
       await inspect(page, `nobody-${lang}`);
@@ -229,12 +329,32 @@ const STEPS = {
       await find(page);
       const person = page.url();
       await inspect(page, `person-${lang}`);
-      await page.click("summary");
+      await page.click("#vacation summary");
       await inspect(page, `vacation-${lang}`);
       await page.fill("#text_fr", "");
       await page.fill("#text_en", "");
       await page.click("form[action$='/vacation'] button");
       await inspect(page, `vacation-wrong-${lang}`);
+      for (const part of ["locks", "forwarding", "quota"]) {
+        await page.goto(person);
+        await page.click(`#${part} summary`);
+        await inspect(page, `${part}-${lang}`);
+        if (part === "forwarding") await page.fill("#forward_to", "");
+        await page.click(`#${part} form[action$='/${part}'] button`);
+        await shows(page, { fr: "Il y a un problème", en: "There is a problem" }[lang]);
+        await inspect(page, `${part}-wrong-${lang}`);
+      }
+      await page.goto(person);
+      await page.click("#locks summary");
+      await page.fill("#lock", `axe-${lang}`);
+      await page.fill("#lock_reason", "a reason of several words");
+      await page.click("#locks form[action$='/locks'] button");
+      await shows(page, "a reason of several words");
+      await inspect(page, `locked-${lang}`);
+      await page.click("form[action$='/locks/release'] button");
+      await page.goto(`${person}/forwarding/clear`);
+      await inspect(page, `forwarding-clear-${lang}`);
+      await page.goto(person);
       await page.fill("#address", "wrong");
       await page.click("form[action$='/addresses'] button");
       await inspect(page, `alias-wrong-${lang}`);

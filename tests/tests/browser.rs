@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use provost_tests::command::provost;
 use provost_tests::ldap::Ldap;
 use provost_tests::{MailSink, Node, Options, Port, deadline, mail, node, run};
 
@@ -19,7 +20,9 @@ const MAIL: &str = "zoe.damours-loeuillet@example.edu";
 const ALIAS: &str = "zoe@example.edu";
 const TAKEN: &str = "jiri.nemcova@example.edu";
 const STRANGER: &str = "angel.weiss";
+const ADMIN: &str = "jiri.nemcova";
 const OUTSIDE: &str = "outside@example.net";
+const AWAY: &str = "away@example.org";
 /// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -36,11 +39,14 @@ impl Clerk {
         let sink = MailSink::start().unwrap();
         let node =
             Node::start_with(Options { import: Some(file), relay: Some(sink.relay()), ..Options::default() }).unwrap();
-        // The stranger has chosen a password: one that a file set would lead to the page that changes it.
+        // Both have chosen a password: one that a file set would lead to the page that changes it.
         let ldap = Ldap::of(&node);
-        let dn = ldap.dn(&format!("(uid={STRANGER})")).unwrap();
-        let chosen = format!("dn: {dn}\nchangetype: modify\ndelete: provostCredentialState\n");
-        ldap.feed("ldapmodify", &chosen).unwrap().good().unwrap();
+        for (uid, more) in [(STRANGER, ""), (ADMIN, "-\nadd: provostRole\nprovostRole: admin\n")] {
+            let dn = ldap.dn(&format!("(uid={uid})")).unwrap();
+            let chosen = format!("dn: {dn}\nchangetype: modify\ndelete: provostCredentialState\n{more}");
+            ldap.feed("ldapmodify", &chosen).unwrap().good().unwrap();
+        }
+        provost(&node, &["settings", "set", "quota-classes", "research 5000000"]).unwrap().good().unwrap();
         Self { node, sink }
     }
 
@@ -55,6 +61,9 @@ impl Clerk {
             .env("PASSWORD", self.node.secret("helpdesk-password"))
             .env("STRANGER", STRANGER)
             .env("STRANGER_PASSWORD", "secret of angel")
+            .env("ADMIN", ADMIN)
+            .env("ADMIN_PASSWORD", "secret of jiri")
+            .env("AWAY", AWAY)
             .env("PERSON", PERSON)
             .env("ALIAS", ALIAS)
             .env("TAKEN", TAKEN);
@@ -68,6 +77,13 @@ impl Clerk {
 
     fn rcpt_reply(&self, recipient: &str) -> String {
         mail::rcpt_reply(self.node.address(Port::Mx), recipient).unwrap()
+    }
+
+    /// Waits until the person may log in by IMAP with the password of the file, or may not.
+    fn wait_for_login(&self, may: bool) {
+        let imap = self.node.address(Port::Imap);
+        let answered = || Ok((mail::logs_in_by_imap(imap, MAIL, "secret of zoe")? == may).then_some(()));
+        deadline::until(LIMIT, answered).unwrap();
     }
 
     /// Waits until RCPT for the alias gets this code.
@@ -103,11 +119,26 @@ fn an_afternoon_at_the_help_desk() {
     assert!(clerk.rcpt_reply(ALIAS).starts_with("550"));
     clerk.does("alias");
     clerk.wait_for_rcpt_code("250");
+    clerk.does("suspend");
+    clerk.wait_for_login(false);
+    clerk.does("release");
+    clerk.wait_for_login(true);
+
+    clerk.does("forward");
+    let forwarded = || {
+        clerk.write_to(MAIL, OUTSIDE);
+        Ok(clerk.sink.wait_for(AWAY, Duration::from_secs(1)).ok())
+    };
+    deadline::until(LIMIT, forwarded).unwrap();
+    clerk.does("quota");
+    clerk.does("own");
+
     clerk.does("accessibility");
     clerk.does("languages");
     clerk.does("unalias");
     clerk.wait_for_rcpt_code("550");
     clerk.does("clear");
+    clerk.does("unforward");
 
     let printed = clerk.does("password");
     let password = printed.trim().trim_start_matches("{\"password\":\"").trim_end_matches("\"}");

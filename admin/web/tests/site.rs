@@ -240,7 +240,8 @@ async fn a_person_is_suspended_by_locks_and_each_is_released_by_itself() {
     let twice = browser.post(&format!("{person}/locks"), form).await;
     assert_eq!(twice.status, 422);
     check_markup(&twice);
-    for text in ["id=\"lock-error\"", "has a lock “fees” already", "value=\"bursar\"", "<details open>"] {
+    for text in ["id=\"lock-error\"", "has a lock “fees” already", "value=\"bursar\"", "<details class=\"apart\" open>"]
+    {
         assert!(twice.text.contains(text), "{text}: {}", twice.text);
     }
     let page = browser.change(&format!("{person}/locks/release"), "lock=fees").await;
