@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use crate::http::{HttpRequest, HttpResponse, send};
 use crate::ldap::Ldap;
 use crate::{MailSink, Port, TextClient, deadline, mail};
 
@@ -27,6 +28,8 @@ pub struct RestrictedPerson<'a> {
     pub password: &'a str,
     /// Primary address.
     pub mail: &'a str,
+    /// Makes a token of the role `admin` that belongs to the person, who has this role by then.
+    pub make_token: &'a dyn Fn() -> anyhow::Result<String>,
 }
 
 impl RestrictedPerson<'_> {
@@ -79,7 +82,8 @@ impl RestrictedPerson<'_> {
         self.a_lock_ends_live_sessions()?;
         self.a_live_session_may_no_longer_send()?;
         self.live_sessions_may_only_read()?;
-        self.mail_is_refused_or_only_forwarded()
+        self.mail_is_refused_or_only_forwarded()?;
+        self.a_web_session_and_a_token_end_with_the_right_to_log_in()
     }
 
     fn a_lock_ends_live_sessions(&self) -> anyhow::Result<()> {
@@ -178,6 +182,75 @@ impl RestrictedPerson<'_> {
             Ok((mail::inbox((self.address)(Port::Imap), self.login, self.password)?.len() > before).then_some(()))
         })?;
         self.set(&[("mailForwardingAddress", &[])])
+    }
+
+    fn a_web_session_and_a_token_end_with_the_right_to_log_in(&self) -> anyhow::Result<()> {
+        // Nothing is due that would lead to the page for a new password.
+        self.set(&[("provostRole", &["admin"]), ("provostCredentialState", &[])])?;
+        let mut cookie = self.signs_in()?;
+        let token = (self.make_token)()?;
+        ensure!(self.status_by_token(&token)? == 200, "the token of the person is refused");
+        for (what, attribute, forbidding, allowing) in [
+            ("a lock", "provostLock", "abuse 20260101000000Z - cli:helen spam", None),
+            ("a suspended state", "provostState", "suspended", Some("active")),
+            ("a closed state", "provostState", "closed", Some("active")),
+            ("a phase without login", "provostRestriction", "no-login", None),
+            ("the loss of the role", "provostRole", "auditor", Some("admin")),
+        ] {
+            self.set(&[(attribute, &[forbidding])])?;
+            let since = Instant::now();
+            let is_refused = || Ok((self.status_by_token(&token)? == 401).then_some(()));
+            deadline::until(PATIENCE, is_refused)?;
+            // Another role stays signed in: it ends only what needs the lost one.
+            if attribute != "provostRole" {
+                deadline::until(PATIENCE, || Ok((!self.is_signed_in(&cookie)?).then_some(())))?;
+            }
+            in_time(since, &format!("{what} shows on a web session and a token"))?;
+            let allowed: Vec<&str> = allowing.into_iter().collect();
+            self.set(&[(attribute, &allowed)])?;
+            let next = self.signs_in()?;
+            let is_accepted = || Ok((self.status_by_token(&token)? == 200).then_some(()));
+            deadline::until(PATIENCE, is_accepted)?;
+            ensure!(attribute == "provostRole" || !self.is_signed_in(&cookie)?, "{what}: an ended session came back");
+            cookie = next;
+        }
+        // Who only receives less mail stays signed in.
+        self.set(&[("provostState", &["alumni"]), ("provostRestriction", &["no-send", "forward-only"])])?;
+        self.wait_rcpt("550 5.2.1", Instant::now(), "an alumni account that forwards nowhere refuses mail")?;
+        ensure!(self.is_signed_in(&cookie)? && self.status_by_token(&token)? == 200, "alumni were signed out");
+        self.set(&[("provostState", &["active"]), ("provostRestriction", &[]), ("provostRole", &[])])
+    }
+
+    /// Signs in to the pages as soon as the node permits it. Returns the cookie of the session.
+    fn signs_in(&self) -> anyhow::Result<String> {
+        let address = (self.address)(Port::Http);
+        let headers = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{address}")];
+        let body = format!("name={}&password={}", self.login, self.password.replace(' ', "+"));
+        let request = HttpRequest { method: "POST", path: "/sign-in", headers: &headers, body: &body };
+        let (cookie, _) = deadline::until(PATIENCE, || {
+            let reply = send(address, request)?;
+            let cookie = reply.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+            Ok((reply.header("location") == "/").then_some(cookie))
+        })?;
+        Ok(cookie)
+    }
+
+    /// Whether the search page is shown for the cookie of a session, and not the sign-in.
+    fn is_signed_in(&self, cookie: &str) -> anyhow::Result<bool> {
+        let reply = self.get("/", &format!("Cookie: {cookie}"))?;
+        ensure!(
+            reply.status == 200 || (reply.status == 303 && reply.header("location").starts_with("/sign-in")),
+            "{reply:?}"
+        );
+        Ok(reply.status == 200)
+    }
+
+    fn status_by_token(&self, token: &str) -> anyhow::Result<u16> {
+        Ok(self.get("/api/v1/status", &format!("Authorization: Bearer {token}"))?.status)
+    }
+
+    fn get(&self, path: &str, header: &str) -> anyhow::Result<HttpResponse> {
+        send((self.address)(Port::Http), HttpRequest { method: "GET", path, headers: &[header], body: "" })
     }
 
     fn receive(&self, subject: &str) -> anyhow::Result<()> {

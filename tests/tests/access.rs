@@ -23,6 +23,11 @@ fn each_change_shows_within_a_second() {
         login: &sample.uid(),
         password: &sample.password(),
         mail: &sample.mail(),
+        make_token: &|| {
+            let of =
+                ["token", "create", "of-a-person", "--role", "admin", "--expires", "1d", "--person", &sample.uid()];
+            Ok(provost(&node, &of)?.good()?.trim().to_owned())
+        },
     };
     person.each_change_shows_in_time().unwrap();
 }

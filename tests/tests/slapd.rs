@@ -583,6 +583,11 @@ fn each_change_of_what_a_person_may_do_shows_within_a_second() {
         login: &sample.uid(),
         password: &sample.password(),
         mail: &sample.mail(),
+        make_token: &|| {
+            let of =
+                ["token", "create", "of-a-person", "--role", "admin", "--expires", "1d", "--person", &sample.uid()];
+            Ok(site.provost(&of).good()?.trim().to_owned())
+        },
     };
     person.each_change_shows_in_time().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
 }

@@ -6,9 +6,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use provost_provision::Principal;
+use provost_view::View;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, ValidToken};
 
 /// Longest token that is looked up, in octets; created tokens have at most 129.
 const TOKEN_OCTETS_MAX: usize = 512;
@@ -17,19 +18,50 @@ const TOKEN_OCTETS_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Principal);
 
+/// What tells a valid token.
+#[derive(Clone)]
+pub(crate) struct TokenCheck {
+    pub(crate) tokens: Tokens,
+    /// The present state of the people to whom tokens belong.
+    pub(crate) view: View,
+}
+
+impl TokenCheck {
+    /// The principal of a token; `None` when the token is not valid now.
+    async fn principal(&self, token: &str, now: Timestamp) -> Result<Option<Principal>, Problem> {
+        let token = match self.tokens.find(token, now).await? {
+            None => return Ok(None),
+            Some(ValidToken::Program(principal)) => return Ok(Some(principal)),
+            Some(ValidToken::Person(token)) => token,
+        };
+        // Read before the snapshot, which is then at least as new.
+        let is_certain = self.view.is_certain();
+        match self.view.snapshot().person(token.entry_uuid()) {
+            Some(person) if person.may_log_in(now) => Ok(token.principal(person.roles.iter().map(AsRef::as_ref))),
+            Some(_) => Ok(None),
+            None if is_certain => Ok(None),
+            None => {
+                let why = "the directory cannot be read: it is not known whether the person of this token may log in";
+                Err(Problem::new(ProblemKind::Unavailable, why))
+            }
+        }
+    }
+}
+
 /// Adds the [`Caller`] to a request with a valid token and passes the request on. Answers 401 without a valid token,
-/// and 503 when the tokens cannot be read.
-pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
+/// and 503 when the tokens, or the person to whom one belongs, cannot be read.
+pub(crate) async fn require_token(State(check): State<TokenCheck>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
         return Problem::new(ProblemKind::Unauthorized, "the request has no usable bearer token").into_response();
     };
-    match tokens.principal(token, Timestamp::now()).await {
+    match check.principal(token, Timestamp::now()).await {
         Ok(Some(principal)) => request.extensions_mut().insert(Caller(principal)),
         Ok(None) => {
             metrics::counter!("provost_api_refused_tokens_total").increment(1);
-            return Problem::new(ProblemKind::Unauthorized, "the token is unknown, revoked or expired").into_response();
+            let why = "the token is unknown, revoked or expired, or belongs to a person who may not use it any more";
+            return Problem::new(ProblemKind::Unauthorized, why).into_response();
         }
-        Err(error) => return Problem::from(error).into_response(),
+        Err(problem) => return problem.into_response(),
     };
     next.run(request).await
 }

@@ -11,7 +11,8 @@ pub(crate) enum RouteFailures {
     /// The request cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(Problem),
-    /// The request has no token, or one that is unknown, revoked or expired.
+    /// The request has no token, or one that is unknown, revoked or expired, or that belongs to a person who may not log in
+    /// or no longer has its role.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
     /// The role of the token does not allow the operation, or not on this person; or the token may not override the guard

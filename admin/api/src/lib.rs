@@ -30,4 +30,4 @@ pub use jobs::end_abandoned_jobs;
 pub use messages::{MESSAGES_MAX, MessageSearch, MessageSearchError, MessageTraces};
 pub use router::{API_BODY_OCTETS_MAX, CSV_OCTETS_MAX, REQUEST_TIME_MAX, router};
 pub use shared::ApiState;
-pub use tokens::{FixedToken, NewToken, TOKEN_DAYS_MAX, TokenError, TokenInfo, Tokens};
+pub use tokens::{FixedToken, NewToken, PersonToken, TOKEN_DAYS_MAX, TokenError, TokenInfo, Tokens, ValidToken};

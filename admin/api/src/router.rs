@@ -14,7 +14,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::auth::require_token;
+use crate::auth::{TokenCheck, require_token};
 use crate::handlers::{
     access, activation, addresses, imports, jobs, messages, password, people, plans, queue, settings, sources, status,
     vacation,
@@ -61,7 +61,7 @@ impl utoipa::Modify for BearerToken {
 /// Routes below `/api/v1`, with `/api/v1/openapi.json`. The router has no fallback outside `/api/v1`, so that it can be
 /// merged with the web pages.
 pub fn router(state: ApiState) -> Router {
-    let tokens = state.tokens.clone();
+    let check = TokenCheck { tokens: state.tokens.clone(), view: state.view.clone() };
     let shared = HandlerState::new(state);
     let (guarded, document) = api_routes().with_state(shared).split_for_parts();
     let guarded = guarded
@@ -69,7 +69,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/{*rest}", any(no_such_path))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
-        .layer(from_fn_with_state(tokens, require_token));
+        .layer(from_fn_with_state(check, require_token));
     // Serialise the document once: that takes 10 ms, and any visitor may request it. It needs no token, nor do the
     // pages of the problem kinds: both are public in the source.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());

@@ -1,16 +1,18 @@
 //! Tokens of programs: each has a name and a role, and only its digest is stored.
 //!
 //! Created tokens have the form `NAME.SECRET` and an expiry. They are in the shared state and looked up at each
-//! request, so a revocation takes effect on every node at once. A node may also have fixed tokens in its file
+//! request, so a revocation takes effect on every node at once. One that belongs to a person is valid only while this
+//! person may log in and has its role. A node may also have fixed tokens in its file
 //! `api.tokens_file`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use provost_provision::{Desk, DeskError, Permission, Principal, Role};
+use provost_provision::{Desk, DeskError, Permission, PersonDetail, Principal, Role};
 use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 /// Longest life of a created token, in days, so that forgotten tokens expire.
 pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
@@ -44,6 +46,8 @@ pub struct NewToken {
     pub role: Role,
     /// Expiry; at most [`TOKEN_DAYS_MAX`] from now.
     pub expires: Timestamp,
+    /// The person to whom it belongs, by any key that the desk knows; `None` for a token of a program.
+    pub person: Option<String>,
 }
 
 /// A token in a list.
@@ -59,6 +63,8 @@ pub struct TokenInfo {
     pub created: Timestamp,
     /// Creator of the token, as in the audit.
     pub created_by: String,
+    /// Login of the person to whom it belongs, at its creation.
+    pub person: Option<String>,
 }
 
 /// Why an operation on tokens failed.
@@ -89,6 +95,47 @@ struct TokenRecord {
     role: String,
     created: Timestamp,
     created_by: String,
+    /// The person to whom the token belongs; absent in records of earlier versions.
+    #[serde(default)]
+    owner: Option<TokenOwner>,
+}
+
+/// The person to whom a token belongs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct TokenOwner {
+    entry_uuid: Uuid,
+    /// Login at the creation of the token, for the list.
+    uid: String,
+}
+
+/// A token that is known, not revoked and not expired.
+#[derive(Clone, Debug)]
+pub enum ValidToken {
+    /// The token of a program: its principal.
+    Program(Principal),
+    /// The token of a person, about whom the caller must ask.
+    Person(PersonToken),
+}
+
+/// A token of a person: [`PersonToken::principal`] says whether it counts.
+#[derive(Clone, Debug)]
+pub struct PersonToken {
+    name: String,
+    role: Role,
+    entry_uuid: Uuid,
+}
+
+impl PersonToken {
+    /// The entryUUID of the person.
+    pub fn entry_uuid(&self) -> Uuid {
+        self.entry_uuid
+    }
+
+    /// The principal of the token, given the values of `provostRole` of a person who may log in. `None` when the person no
+    /// longer has the role of the token.
+    pub fn principal<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> Option<Principal> {
+        self.role.is_held_by(roles).then(|| Principal::token(&self.name, self.role))
+    }
 }
 
 /// The tokens of the site and the node. Cheap to clone.
@@ -115,19 +162,24 @@ impl Tokens {
         tokens.iter().fold(None, |found, fixed| if fixed.digest == *digest { Some(fixed) } else { found }).cloned()
     }
 
-    /// The principal of a token; `None` when the token is unknown, revoked or expired.
-    pub async fn principal(&self, token: &str, now: Timestamp) -> Result<Option<Principal>, StateError> {
+    /// A token that a caller presents; `None` when it is unknown, revoked or expired.
+    pub async fn find(&self, token: &str, now: Timestamp) -> Result<Option<ValidToken>, StateError> {
         let digest = blake3::hash(token.as_bytes());
         if let Some(fixed) = self.find_fixed(&digest) {
             let is_in_force = fixed.expires.is_none_or(|end| now < end);
-            return Ok(is_in_force.then(|| Principal::token(&fixed.name, fixed.role)));
+            return Ok(is_in_force.then(|| ValidToken::Program(Principal::token(&fixed.name, fixed.role))));
         }
         let Some((name, _)) = token.split_once('.').filter(|(name, _)| is_name(name)) else { return Ok(None) };
         let Some(record) = self.state.record(&TOKENS, name, now).await? else { return Ok(None) };
         let stored = read(&record)?;
         let known = blake3::Hash::from_hex(&stored.digest).is_ok_and(|known| known == digest);
-        let role = Role::parse(&stored.role).filter(|_| known);
-        Ok(role.map(|role| Principal::token(name, role)))
+        let Some(role) = Role::parse(&stored.role).filter(|_| known) else { return Ok(None) };
+        Ok(Some(match stored.owner {
+            None => ValidToken::Program(Principal::token(name, role)),
+            Some(owner) => {
+                ValidToken::Person(PersonToken { name: name.to_owned(), role, entry_uuid: owner.entry_uuid })
+            }
+        }))
     }
 
     /// Creates a token and returns it with the audit id. The token cannot be shown again.
@@ -138,9 +190,11 @@ impl Tokens {
         new: &NewToken,
         now: Timestamp,
     ) -> Result<(String, String), TokenError> {
-        let detail = json!({ "create": new.name, "role": new.role.name(), "expires": new.expires });
         desk.permit(principal, Permission::ChangeTokens).await?;
         check_new(new, now)?;
+        let owner = owner_of(desk, principal, new, now).await?;
+        let person = owner.as_ref().map(|owner| &owner.uid);
+        let detail = json!({ "create": new.name, "role": new.role.name(), "expires": new.expires, "person": person });
         let secret = blake3::Hash::from_bytes(rand::random()).to_hex();
         let token = format!("{}.{secret}", new.name);
         let stored = TokenRecord {
@@ -148,6 +202,7 @@ impl Tokens {
             role: new.role.name().to_owned(),
             created: now,
             created_by: principal.actor().name.clone(),
+            owner,
         };
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
         // Write the audit record first: a token that is missing from the audit must not be valid.
@@ -165,9 +220,10 @@ impl Tokens {
         desk.permit(principal, Permission::ViewTokens).await?;
         let records = self.state.records(&TOKENS, None, TOKENS_MAX, now).await?;
         let info = |record: &StateRecord| {
-            let TokenRecord { role, created, created_by, .. } = read(record)?;
+            let TokenRecord { role, created, created_by, owner, .. } = read(record)?;
             let expires = record.expires.unwrap_or(Timestamp::MAX);
-            Ok(TokenInfo { name: record.key.clone(), role, expires, created, created_by })
+            let person = owner.map(|owner| owner.uid);
+            Ok(TokenInfo { name: record.key.clone(), role, expires, created, created_by, person })
         };
         records.iter().map(info).collect()
     }
@@ -190,6 +246,24 @@ impl Tokens {
         let remove = StateChange::remove(&TOKENS, record.key, ChangeCondition::Any);
         self.state.change(vec![remove], now).await?;
         Ok(audited?)
+    }
+}
+
+/// The person to whom a new token is to belong, who must be able to use it.
+async fn owner_of(
+    desk: &Desk,
+    principal: &Principal,
+    new: &NewToken,
+    now: Timestamp,
+) -> Result<Option<TokenOwner>, TokenError> {
+    let Some(key) = &new.person else { return Ok(None) };
+    let PersonDetail { summary, entry_uuid, .. } = desk.person(principal, key).await?;
+    match desk.roles_of_token_owner(entry_uuid, now).await? {
+        Some(roles) if new.role.is_held_by(roles.iter().map(String::as_str)) => {
+            Ok(Some(TokenOwner { entry_uuid, uid: summary.uid }))
+        }
+        Some(_) => Err(TokenError::Invalid(format!("{} does not have the role {}", summary.uid, new.role))),
+        None => Err(TokenError::Invalid(format!("{} may not log in", summary.uid))),
     }
 }
 
@@ -233,16 +307,19 @@ mod tests {
         let fixed = FixedToken { name: "node".into(), digest, role: Role::Auditor, expires: Some(end) };
         let tokens = Tokens::new(Arc::new(provost_store::MemoryState::default()), vec![fixed]);
         let before = end - SignedDuration::from_secs(1);
-        assert!(tokens.principal("secret", before).await.unwrap().is_some());
-        assert!(tokens.principal("secret", end).await.unwrap().is_none());
+        assert!(tokens.find("secret", before).await.unwrap().is_some());
+        assert!(tokens.find("secret", end).await.unwrap().is_none());
     }
 
     #[test]
     fn name_and_expiry_of_a_new_token_are_checked() {
         let now: Timestamp = "2026-09-01T00:00:00Z".parse().unwrap();
         let check = |name: &str, expires: &str| {
-            check_new(&NewToken { name: name.into(), role: Role::Auditor, expires: expires.parse().unwrap() }, now)
-                .is_ok()
+            check_new(
+                &NewToken { name: name.into(), role: Role::Auditor, expires: expires.parse().unwrap(), person: None },
+                now,
+            )
+            .is_ok()
         };
         assert!(check("ticket-system_2", "2027-09-01T00:00:00Z"));
         for name in ["", "a.b", "A", "é", "a b", &"x".repeat(65)] {

@@ -34,7 +34,7 @@ impl AuditLog for TokenLog {
     fn append(&self, _: &AuditRecord) -> LogFuture<'_, ()> {
         Box::pin(async {
             let token = self.token.lock().unwrap().clone();
-            let principal = self.tokens.principal(&token, Timestamp::now()).await.unwrap();
+            let principal = self.tokens.find(&token, Timestamp::now()).await.unwrap();
             self.was_valid.lock().unwrap().push(principal.is_some());
             if *self.is_full.lock().unwrap() { Err(io::Error::other("the disk is full")) } else { Ok(()) }
         })
@@ -67,8 +67,12 @@ async fn a_revocation_is_recorded_first_and_done_even_when_the_audit_fails() {
     let now = Timestamp::now();
     for is_full in [false, true] {
         *log.is_full.lock().unwrap() = false;
-        let new =
-            NewToken { name: "program".into(), role: Role::Auditor, expires: now + SignedDuration::from_hours(1) };
+        let new = NewToken {
+            name: "program".into(),
+            role: Role::Auditor,
+            expires: now + SignedDuration::from_hours(1),
+            person: None,
+        };
         let (token, _) = tokens.create(&desk, &admin(), &new, now).await.unwrap();
         *log.token.lock().unwrap() = token.clone();
         *log.is_full.lock().unwrap() = is_full;
@@ -79,7 +83,7 @@ async fn a_revocation_is_recorded_first_and_done_even_when_the_audit_fails() {
             Some(&true),
             "the token was revoked before the record was written"
         );
-        assert!(tokens.principal(&token, now).await.unwrap().is_none());
+        assert!(tokens.find(&token, now).await.unwrap().is_none());
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_api::Tokens;
+use provost_api::{Tokens, ValidToken};
 use provost_provision::{AUDIT_RECORD_OCTETS_MAX, AuditRecord, Permission};
 use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
@@ -22,7 +22,8 @@ async fn state_of_version_1_is_read() {
     let state: Arc<dyn StateStore> = Arc::new(LocalState::open(folder.path()).unwrap());
 
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
-    let principal = Tokens::new(state.clone(), Vec::new()).principal(TOKEN, now).await.unwrap().unwrap();
+    let token = Tokens::new(state.clone(), Vec::new()).find(TOKEN, now).await.unwrap();
+    let Some(ValidToken::Program(principal)) = token else { panic!("{token:?}") };
     assert_eq!(principal.actor().name, "token:fixture");
     assert!(principal.may(Permission::ViewAudit) && !principal.may(Permission::ResetPassword));
 

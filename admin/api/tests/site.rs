@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, MessageTraces, NewToken, Tokens, end_abandoned_jobs, router};
+use provost_api::{ApiState, FixedToken, MessageTraces, NewToken, Tokens, ValidToken, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
 use provost_provision::{Grant, Permission, Principal, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
@@ -432,7 +432,8 @@ async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Valu
 async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> String {
     let tokens = Tokens::new(state.clone(), Vec::new());
     let now = jiff::Timestamp::now();
-    let new = NewToken { name: role.name().into(), role, expires: now + jiff::SignedDuration::from_hours(24) };
+    let new =
+        NewToken { name: role.name().into(), role, expires: now + jiff::SignedDuration::from_hours(24), person: None };
     tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
 }
 
@@ -516,7 +517,7 @@ async fn token_operations_permit_exactly_the_roles_of_the_table() {
     for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
         let who = Principal::token("t", role);
         let expires = now + jiff::SignedDuration::from_hours(1);
-        let new = NewToken { name: format!("of-{role}"), role: Role::Auditor, expires };
+        let new = NewToken { name: format!("of-{role}"), role: Role::Auditor, expires, person: None };
         let created = tokens.create(&site.desk, &who, &new, now).await.is_ok();
         let listed = tokens.list(&site.desk, &who, now).await.is_ok();
         // A token that another principal created.
@@ -556,6 +557,53 @@ async fn dn_of(site: &Site, login: &str) -> provost_entry::Dn {
     site.desk.person(&support::admin(), login).await.unwrap().dn.parse_dn()
 }
 
+/// The token of a person counts only while the person may log in and has its role, for REST and for commands.
+#[tokio::test]
+async fn the_token_of_a_person_ends_with_what_the_person_may_do() {
+    let site = Site::start().await;
+    let state = support::state();
+    let api = api_on(&site, state.clone());
+    let tokens = Tokens::new(state, Vec::new());
+    let now = jiff::Timestamp::now();
+    let new = |name: &str, role, person: &str| NewToken {
+        name: name.into(),
+        role,
+        expires: now + jiff::SignedDuration::from_hours(1),
+        person: Some(person.to_owned()),
+    };
+    let create = async |new| tokens.create(&site.desk, &support::admin(), &new, now).await;
+    for (role, person) in [
+        (Role::Admin, "helen.desk"),
+        (Role::HelpDesk1, "rita.registrar"),
+        (Role::Auditor, "zoe.tremblay"),
+        (Role::Auditor, "nobody"),
+    ] {
+        assert!(create(new("other", role, person)).await.is_err(), "{person} got a token with the role {role}");
+    }
+    let (token, _) = create(new("ada", Role::Postmaster, "ada.admin")).await.unwrap();
+    let listed = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
+    assert_eq!(listed[0].person.as_deref(), Some("ada.admin"));
+    let status = async || call_as(&api, &token, "GET", "/api/v1/status", json!({})).await.status.as_u16();
+    let Some(ValidToken::Person(of_ada)) = tokens.find(&token, now).await.unwrap() else { panic!("no person") };
+    let by_command = async || site.desk.roles_of_token_owner(of_ada.entry_uuid(), now).await.unwrap();
+    assert_eq!((status().await, by_command().await), (200, Some(vec!["admin".to_owned()])));
+    for (attribute, value, roles) in [
+        ("provostLock", "abuse 20260101000000Z - cli:helen spam", None),
+        ("provostState", "closed", None),
+        ("provostRestriction", "no-login", None),
+        ("provostRole", "helpdesk", Some(vec!["helpdesk".to_owned()])),
+    ] {
+        site::give(&site.directory, "ada.admin", attribute, value).await;
+        until(async || status().await == 401).await;
+        let held = by_command().await;
+        assert!(held.iter().all(|held| of_ada.principal(held.iter().map(String::as_str)).is_none()));
+        assert_eq!(held, roles, "{attribute}");
+        let before = if attribute == "provostRole" { "admin" } else { "" };
+        site::give(&site.directory, "ada.admin", attribute, before).await;
+        until(async || status().await == 200).await;
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_refused_when_it_expires_and_at_once_when_revoked() {
     let site = Site::start().await;
@@ -571,12 +619,16 @@ async fn a_token_is_refused_when_it_expires_and_at_once_when_revoked() {
         }
     }
     let now = jiff::Timestamp::now();
-    let again =
-        NewToken { name: "auditor".into(), role: Role::Admin, expires: now + jiff::SignedDuration::from_hours(1) };
+    let again = NewToken {
+        name: "auditor".into(),
+        role: Role::Admin,
+        expires: now + jiff::SignedDuration::from_hours(1),
+        person: None,
+    };
     assert!(tokens.create(&site.desk, &support::admin(), &again, now).await.is_err(), "a second token got the name");
     let later = now + jiff::SignedDuration::from_hours(24);
-    assert!(tokens.principal(&token, now).await.unwrap().is_some());
-    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "an expired token is valid");
+    assert!(tokens.find(&token, now).await.unwrap().is_some());
+    assert!(tokens.find(&token, later).await.unwrap().is_none(), "an expired token is valid");
     let valid = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
     assert_eq!((valid.len(), valid[0].name.as_str(), valid[0].created_by.as_str()), (1, "auditor", "cli:test"));
     tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.unwrap();

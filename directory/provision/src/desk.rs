@@ -34,6 +34,7 @@ mod simulation;
 mod source_profile;
 mod suspension;
 mod target;
+mod token_owner;
 mod undo;
 mod vacation;
 mod webhook;

@@ -44,6 +44,12 @@ impl Role {
         }
     }
 
+    /// Whether a person with these values of `provostRole` may give the role to a token of theirs: they have it, or are
+    /// `admin`. A higher rank is not enough, since an auditor lacks rights of the help desk.
+    pub fn is_held_by<'a>(self, roles: impl IntoIterator<Item = &'a str>) -> bool {
+        roles.into_iter().filter_map(Self::parse).any(|held| held == self || held == Self::Admin)
+    }
+
     /// Name of the role, as in `provostRole`; `self` applies to every person and is never stored.
     pub fn name(self) -> &'static str {
         match self {
@@ -255,6 +261,20 @@ mod tests {
         for (at, (operation, _)) in TABLE.iter().enumerate() {
             let others = TABLE.iter().skip(at + 1);
             assert!(others.clone().all(|(other, _)| other != operation && other.name() != operation.name()));
+        }
+    }
+
+    #[test]
+    fn a_role_is_held_by_those_who_have_it_and_by_admins() {
+        for (role, held, expect) in [
+            (Role::HelpDesk2, "helpdesk", true),
+            (Role::HelpDesk2, "admin", true),
+            (Role::HelpDesk2, "auditor", false),
+            (Role::Admin, "postmaster", false),
+            (Role::Admin, "of a later version", false),
+            (Role::Admin, "", false),
+        ] {
+            assert_eq!(role.is_held_by([held]), expect, "{role} by '{held}'");
         }
     }
 

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
-use provost_api::Tokens;
+use provost_api::{Tokens, ValidToken};
 use provost_client::Directory;
 use provost_provision::{Audit, Desk, Journals, Permission, Principal, ProvisionSettings, Role, read_shared_settings};
 use provost_store::{LocalState, StateStore};
@@ -74,9 +74,9 @@ pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Re
 
 async fn open(config: &Config, directory: Directory, settings: ProvisionSettings) -> anyhow::Result<DeskAccess> {
     let (state, audit) = shared_state(config).await?;
-    let principal = principal(config, &state).await?;
     let outbox = Arc::new(StateOutbox::new(state.clone()));
     let desk = Desk::new(directory, settings.clone(), audit, journals(config)).with_outbox(outbox);
+    let principal = principal(config, &state, &desk).await?;
     Ok(DeskAccess { desk, settings, principal, state })
 }
 
@@ -102,12 +102,21 @@ pub(crate) fn journals(config: &Config) -> Journals {
 
 /// The principal of a command: the token's role if a token is given, else the role that `[cli]` gives the user. Without
 /// `[cli]`, every user is an admin: only a user who can read the node's password for the directory gets here.
-async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
+async fn principal(config: &Config, state: &Arc<dyn StateStore>, desk: &Desk) -> anyhow::Result<Principal> {
     if let Some(file) = &config.token_for_role {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
-        let principal = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
-        let principal =
-            principal.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
+        let now = Timestamp::now();
+        let principal = match tokens.find(&read_secret(file)?, now).await? {
+            None => bail!("{}: the token is unknown, revoked or expired", file.display()),
+            Some(ValidToken::Program(principal)) => principal,
+            Some(ValidToken::Person(token)) => {
+                let roles = desk.roles_of_token_owner(token.entry_uuid(), now).await?;
+                let principal = roles.and_then(|roles| token.principal(roles.iter().map(String::as_str)));
+                principal.ok_or_else(|| {
+                    anyhow!("{}: the person of this token may not log in or lacks its role", file.display())
+                })?
+            }
+        };
         return Ok(principal.on_the_command_line());
     }
     let user = machine_user::name(&config.node.data);

@@ -20,6 +20,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   provost token create ticket-system --role helpdesk1 --expires 90d
   provost token create registrar-upload --role registrar --expires 2027-08-31
+  provost token create ada-scripts --role admin --expires 30d --person ada.lovelace
 What each role may do: provost roles show")]
     Create {
         /// Name of the token in the audit: a-z, 0-9, '-' and '_'.
@@ -30,6 +31,10 @@ What each role may do: provost roles show")]
         /// Expiry: a number of days as in 90d, or the last day as YYYY-MM-DD; at most two years from now.
         #[arg(long)]
         expires: String,
+        /// The person to whom the token belongs, who must have the role: the token is refused once the person may not log
+        /// in or no longer has the role. Without it, the token is that of a program.
+        #[arg(long)]
+        person: Option<String>,
     },
     /// List the valid tokens that 'provost token create' made; those of api.tokens_file are not shown.
     #[command(after_help = "Example: provost token list")]
@@ -53,20 +58,25 @@ struct CreatedToken {
     token: String,
     role: &'static str,
     expires: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
     audit_id: String,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let access = super::desk_access_without_directory(config).await?;
+    let access = match &command {
+        Command::Create { person: Some(_), .. } => super::desk_access(config).await?,
+        _ => super::desk_access_without_directory(config).await?,
+    };
     let (desk, principal, now) = (&access.desk, &access.principal, Timestamp::now());
     let no_fixed_tokens = Vec::new();
     let tokens = Tokens::new(access.state.clone(), no_fixed_tokens);
     match command {
-        Command::Create { name, role, expires } => {
-            let new =
-                NewToken { name: name.clone(), role, expires: end_of(&expires, now, &access.settings.time_zone)? };
+        Command::Create { name, role, expires, person } => {
+            let expires = end_of(&expires, now, &access.settings.time_zone)?;
+            let new = NewToken { name: name.clone(), role, expires, person: person.clone() };
             let (token, audit_id) = tokens.create(desk, principal, &new, now).await?;
-            let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
+            let created = CreatedToken { name, token, role: role.name(), expires, person, audit_id };
             print.show(&created, |created| {
                 out!("{}", created.token);
                 err!("The token is shown only once. Role {}, valid until {}.", created.role, created.expires);
@@ -83,7 +93,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn list(tokens: &[TokenInfo]) {
     for token in tokens {
-        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, printable(&token.created_by));
+        let of = token.person.as_ref().map(|person| format!(", of {}", printable(person))).unwrap_or_default();
+        out!("{:<24} {:<11} until {}, by {}{of}", token.name, token.role, token.expires, printable(&token.created_by));
     }
     out!("{} valid", counted(tokens.len(), "token", "tokens"));
 }
