@@ -168,3 +168,21 @@ fn over_rest_a_half_file_is_stopped_and_overridden_by_the_token_of_a_second_pers
     let audit = provost(&node, &["audit", "list", "--limit", "1000"]).unwrap().good().unwrap();
     assert!(audit.contains("token:second (api) guard.override") && audit.contains("token:maker (api) guard.stop"));
 }
+
+#[test]
+fn an_older_extract_is_refused_unless_it_is_forced() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let extracted = |name, people, time, more: &[&str]| {
+        import(&node, name, people, &[&["--partial", "--extracted", time], more].concat())
+    };
+    extracted("new.csv", 0..5, "2026-09-02T04:00:00Z", &[]).good().unwrap();
+    let before = content(&node);
+    let old = extracted("old.csv", 0..6, "2026-09-01T04:00:00Z", &[]);
+    assert!(old.code == Some(1) && old.err.contains("this file is of 2026-09-01T04:00:00Z"), "{old:?}");
+    let unclear = extracted("old.csv", 0..6, "yesterday", &[]);
+    assert!(unclear.code == Some(1) && unclear.err.contains("write it as 2026-09-01T04:00:00Z"), "{unclear:?}");
+    assert_eq!(content(&node), before, "a refused file wrote something");
+    extracted("old.csv", 0..6, "2026-09-01T04:00:00Z", &["--force"]).good().unwrap();
+    // The forced file is the last one now.
+    extracted("next.csv", 0..7, "2026-09-01T05:00:00Z", &[]).good().unwrap();
+}
