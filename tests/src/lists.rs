@@ -1,6 +1,7 @@
 //! Mailing lists of a running site: static ones, by filter, with owners, posters and an end.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -23,6 +24,8 @@ pub struct ListSite<'a> {
     pub ldap: &'a Ldap,
     /// Where mail to other sites goes.
     pub sink: &'a MailSink,
+    /// A folder for files to import.
+    pub folder: &'a Path,
 }
 
 impl ListSite<'_> {
@@ -31,6 +34,7 @@ impl ListSite<'_> {
         self.a_static_list_reaches_its_members()?;
         self.who_may_send_shows_in_time()?;
         self.a_filter_list_follows_people()?;
+        self.a_class_reaches_its_members()?;
         self.a_list_ends()
     }
 
@@ -91,6 +95,31 @@ impl ListSite<'_> {
         let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostProgram\nprovostProgram: Law\n");
         self.ldap.feed("ldapmodify", &change)?.good()?;
         self.wait_rcpt(Some(&three), "arts@example.edu", "550 5.7.2", "who changes leaves the filter's list")
+    }
+
+    fn a_class_reaches_its_members(&self) -> anyhow::Result<()> {
+        let (one, two, three) = (SamplePerson::of(1), SamplePerson::of(2), SamplePerson::of(3));
+        let (profile, file) = (self.folder.join("timetable.source"), self.folder.join("timetable.csv"));
+        let (profile, file) = (profile.to_str().unwrap_or_default(), file.to_str().unwrap_or_default());
+        std::fs::write(profile, "format enrolments\nnumbers-of registrar\n")?;
+        self.run(&["source", "set", "timetable", profile])?;
+        let header = "person_id,course,section,title,term,term_end,role\n";
+        let class = "PHY101,A,Mechanics,Fall 2037,2037-12-31";
+        std::fs::write(file, format!("{header}T0001,{class},teacher\nT0002,{class},\n"))?;
+        let ran = self.run(&["import", file, "--source", "timetable"])?;
+        ensure!(ran.contains("class phy101-a-fall-2037 is new (PHY101 A): 2 members"), "{ran}");
+        let list = "phy101-a-fall-2037@example.edu";
+        self.wait_rcpt(Some(&two), list, "250", "who takes a class may send to it")?;
+        self.post(&two, list, "class")?;
+        self.received(&one, "class")?;
+        self.received(&two, "class")?;
+        self.expect_rcpt(Some(&three), list, "550 5.7.2")?;
+        // The next complete file names another student instead.
+        std::fs::write(file, format!("{header}T0001,{class},teacher\nT0003,{class},student\nT9999,{class},\n"))?;
+        let ran = self.run(&["import", file, "--source", "timetable"])?;
+        ensure!(ran.contains("+1 -1 members") && ran.contains("[enrolment.person]"), "{ran}");
+        self.wait_rcpt(Some(&three), list, "250", "a new student may send")?;
+        self.wait_rcpt(Some(&two), list, "550 5.7.2", "who has left may not send")
     }
 
     fn a_list_ends(&self) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ fn lists_work_and_changes_show_within_a_second() {
         provost: &|arguments| provost(&node, arguments),
         ldap: &ldap,
         sink: &sink,
+        folder: node.folder(),
     };
     site.lists_work().unwrap_or_else(|error| panic!("{error:#}\n{}", node.log()));
 }

@@ -607,6 +607,7 @@ fn lists_work_over_slapd() {
         provost: &|arguments| Ok(site.provost(arguments)),
         ldap: &ldap,
         sink: &sink,
+        folder: site.folder.path(),
     };
     lists.lists_work().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
 }

@@ -103,15 +103,15 @@ fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
 
 /// The last line of a file, which states the number of rows.
 #[derive(Default)]
-struct Trailer {
+pub(crate) struct Trailer {
     /// Line of the trailer; `None` until it is read.
-    line: Option<u64>,
+    pub(crate) line: Option<u64>,
     rows: Option<usize>,
 }
 
 impl Trailer {
     /// Whether a record is the trailer. Refuses a record after it: two files were joined.
-    fn is_at_end(&mut self, profile: &SourceProfile, record: &CsvRecord) -> Result<bool, FileError> {
+    pub(crate) fn is_at_end(&mut self, profile: &SourceProfile, record: &CsvRecord) -> Result<bool, FileError> {
         if let Some(line) = self.line {
             let rule = format!("the trailer on line {line} is not the last line of the file");
             return Err(FileError::RowCount(rule));
@@ -125,7 +125,8 @@ impl Trailer {
         Ok(true)
     }
 
-    fn check(&self, profile: &SourceProfile, options: &ReadOptions, read: usize) -> Result<(), FileError> {
+    /// Compares the number of rows that were read with those stated.
+    pub(crate) fn check(&self, profile: &SourceProfile, options: &ReadOptions, read: usize) -> Result<(), FileError> {
         if let (Some(word), None) = (&profile.trailer, self.line) {
             return Err(FileError::RowCount(format!("the last line, which begins with '{word}', is missing")));
         }

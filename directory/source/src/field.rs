@@ -426,7 +426,8 @@ fn boxed_text(field: &str) -> Result<Box<str>, Broken> {
     Ok(normalised(field)?.into())
 }
 
-fn normalised(field: &str) -> Result<String, Rule> {
+/// [`text`] with the broken rule.
+pub(crate) fn normalised(field: &str) -> Result<String, Rule> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if text.chars().count() > TEXT_CHARS_MAX {

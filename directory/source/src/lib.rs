@@ -10,6 +10,7 @@ mod csv_file;
 mod csv_record;
 mod date;
 mod decode;
+mod enrolment_file;
 mod field;
 mod followed_file;
 mod header;
@@ -78,6 +79,8 @@ pub struct Source {
     pub columns: Vec<Column>,
     /// Memberships in classes, of a file that states them.
     pub enrolments: Enrolments,
+    /// Name of the source whose numbers the enrolments have.
+    pub numbers_of: String,
     /// What becomes of the classes that the enrolments name.
     pub classes: ClassGroups,
     /// Numbers of people of whom somebody confirmed that each is another person than the one whom they resemble.
@@ -151,6 +154,7 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
         FileFormat::JsonLines => json_lines::read(profile, bytes, options)?,
         FileFormat::Ldif | FileFormat::Ldap => ldif::read(profile, bytes, options)?,
         FileFormat::OneRoster => oneroster::read(profile, bytes, options)?,
+        FileFormat::Enrolments => enrolment_file::read(profile, bytes, options)?,
     };
     let ReadFile { mut rows, columns, is_partial, enrolments } = read;
     if rows.read == 0 && enrolments.rows.is_empty() {
@@ -176,6 +180,7 @@ pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -
         repeated: rows.repeated,
         columns,
         enrolments,
+        numbers_of: profile.classes.numbers_of.clone().unwrap_or_else(|| profile.name.clone()),
         classes: profile.classes.clone(),
         distinct: options.distinct.clone(),
     })

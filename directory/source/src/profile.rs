@@ -43,6 +43,8 @@ pub enum FileFormat {
     /// No file, but another LDAP directory that is followed (RFC 4533). What is read of it, is written as LDIF, so that
     /// it is read, checked and reported as a file.
     Ldap,
+    /// Comma-separated values that state who takes or teaches which class.
+    Enrolments,
 }
 
 /// Character encoding of a file.

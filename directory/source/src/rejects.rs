@@ -44,14 +44,14 @@ pub fn rejects_file(
     let problems = Problems(by_line);
     let text = match profile.format {
         FileFormat::OneRoster => return Err(RejectsError::Archive),
-        FileFormat::Csv | FileFormat::JsonLines | FileFormat::Ldif | FileFormat::Ldap => {
+        FileFormat::Csv | FileFormat::JsonLines | FileFormat::Ldif | FileFormat::Ldap | FileFormat::Enrolments => {
             decode(bytes, profile.encoding)?
         }
     };
     let rows = match profile.format {
         FileFormat::JsonLines => json_lines(&text, &problems),
         FileFormat::Ldif | FileFormat::Ldap => ldif(&text, &problems),
-        FileFormat::Csv | FileFormat::OneRoster => csv(&text, profile.separator, &problems)?,
+        FileFormat::Csv | FileFormat::OneRoster | FileFormat::Enrolments => csv(&text, profile.separator, &problems)?,
     };
     Ok(if rows.is_empty() { Vec::new() } else { encode(&rows, profile.encoding, bytes) })
 }

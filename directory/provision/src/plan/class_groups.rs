@@ -103,7 +103,7 @@ impl<'a> EnrolledPeople<'a> {
             let dn = by_line.get(&record.line)?;
             Some((person_key(&format!("{}:{}", source.name, record.person_id)), Dn::clone(dn)))
         });
-        Self { source: &source.name, actual, planned: planned.collect() }
+        Self { source: &source.numbers_of, actual, planned: planned.collect() }
     }
 
     fn dn(&self, number: &str) -> Option<Dn> {

@@ -22,15 +22,18 @@ impl SourceProfile {
 
     /// Lines that the format cannot use.
     fn check_format(&self) -> Result<(), ProfileError> {
-        let is_csv = self.format == FileFormat::Csv;
+        let is_csv = matches!(self.format, FileFormat::Csv | FileFormat::Enrolments);
         if self.separator.is_some() && !is_csv {
-            return Err(wrong("separator", "only files of the format csv have separators"));
+            return Err(wrong("separator", "only files of the formats csv and enrolments have separators"));
         }
         if self.trailer.is_some() && !is_csv {
             return Err(wrong(
                 "trailer",
-                "only files of the format csv have a last line that states the number of rows",
+                "only files of the formats csv and enrolments have a last line that states the number of rows",
             ));
+        }
+        if self.format != FileFormat::Enrolments && self.classes.is_of_files() {
+            return Err(wrong("class-column", "class-column and numbers-of are for the format enrolments"));
         }
         if self.format == FileFormat::Ldap {
             return self.check_followed();
@@ -114,8 +117,10 @@ mod tests {
         const LDAP: &str = "format ldap|server ldaps://a.example|base ou=people,dc=example";
         for (lines, rule) in [
             ("format csv|separator ;|trailer FIN|number length 7|number pad 7", ""),
-            ("format jsonl|separator ;", "only files of the format csv"),
-            ("format ldif|trailer FIN", "only files of the format csv"),
+            ("format jsonl|separator ;", "only files of the formats csv"),
+            ("format ldif|trailer FIN", "only files of the formats csv"),
+            ("format csv|numbers-of registrar", "are for the format enrolments"),
+            ("format enrolments|numbers-of registrar|class-column class Groupe|trailer FIN", ""),
             ("format csv|server ldap://localhost", "are for the format ldap"),
             ("format ldap", "needs a line 'server URL'"),
             ("format ldap|server ldap://localhost", "needs a line 'base DN'"),

@@ -20,12 +20,13 @@ pub struct ProfileError {
     pub rule: String,
 }
 
-const FORMATS: [(FileFormat, &str); 5] = [
+const FORMATS: [(FileFormat, &str); 6] = [
     (FileFormat::Csv, "csv"),
     (FileFormat::OneRoster, "oneroster"),
     (FileFormat::Ldif, "ldif"),
     (FileFormat::JsonLines, "jsonl"),
     (FileFormat::Ldap, "ldap"),
+    (FileFormat::Enrolments, "enrolments"),
 ];
 const ENCODINGS: [(Encoding, &str); 4] = [
     (Encoding::Utf8, "utf-8"),
@@ -38,7 +39,7 @@ const COVERAGES: [(Coverage, &str); 2] = [(Coverage::Complete, "complete"), (Cov
 const BLANKS: [(Blank, &str); 3] = [(Blank::Keep, "keep"), (Blank::Clear, "clear"), (Blank::Unknown, "unknown")];
 
 /// Keys of which a profile has at most one line.
-const SINGLE: [&str; 15] = [
+const SINGLE: [&str; 16] = [
     "version",
     "format",
     "encoding",
@@ -54,6 +55,7 @@ const SINGLE: [&str; 15] = [
     "complete-read",
     "class-lists",
     "class-days",
+    "numbers-of",
 ];
 
 /// Columns for which a profile can state a value.
@@ -142,7 +144,7 @@ impl SourceProfile {
             _ => {
                 return Err(
                     "not one of version, format, encoding, separator, date-format, column, ignore, affiliation, \
-                            constant, blank, trailer, row-count, number, coverage, precedence, class-lists, class-days, server, base, filter, \
+                            constant, blank, trailer, row-count, number, coverage, precedence, class-lists, class-days, class-column, numbers-of, server, base, filter, \
                             bind-dn, password-file, complete-read"
                         .to_owned(),
                 );
