@@ -15,6 +15,7 @@ mod jobs;
 mod messages;
 mod model;
 mod model_access;
+mod model_groups;
 mod model_plans;
 mod operations;
 mod problem;

@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 
 use crate::auth::{TokenCheck, require_token};
 use crate::handlers::{
-    access, activation, addresses, imports, jobs, messages, password, people, plans, queue, settings, sources, status,
-    vacation,
+    access, activation, addresses, groups, imports, jobs, messages, password, people, plans, queue, settings, sources,
+    status, vacation,
 };
 use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, HandlerState};
@@ -42,6 +42,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
         (name = "vacation", description = "Vacation rules"),
         (name = "access", description = "Locks, closed accounts, forwardings and quotas"),
         (name = "password", description = "Passwords and activation links"),
+        (name = "groups", description = "Groups and their mailing lists"),
         (name = "imports", description = "Registrar files: plan, then apply; plans that the guard stopped"),
         (name = "operation", description = "The node's state, its queue and messages, and the settings that all nodes share"),
     )
@@ -103,6 +104,9 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
         .routes(routes!(plans::list))
         .routes(routes!(plans::show))
         .routes(routes!(plans::override_guard))
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::show, groups::set, groups::delete))
+        .routes(routes!(groups::change_members))
         .routes(routes!(jobs::show))
         .routes(routes!(queue::list))
         .routes(routes!(messages::find))
@@ -139,6 +143,7 @@ fn method_label(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::PUT => "PUT",
         Method::POST => "POST",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         _ => "other",
     }

@@ -223,6 +223,40 @@ async fn a_file_is_read_by_the_profile_of_its_source() {
 }
 
 #[tokio::test]
+async fn a_group_is_made_changed_and_deleted() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let new = json!({"name": "maths", "address": "maths@example.edu", "rules": {"owners": ["zoe.tremblay"]}});
+    let reply = call(&api, Method::POST, "/api/v1/groups", "", new.clone()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    assert_eq!(site.audit.newest(1).await.unwrap().remove(0).id, reply.header("x-audit-id"));
+    assert_eq!(call(&api, Method::POST, "/api/v1/groups", "", new).await.status, 409);
+    let path = "/api/v1/groups/maths";
+    let members = json!({"add": ["registrar:1004", "guest@far.example"], "remove": []});
+    let reply = call(&api, Method::PATCH, &format!("{path}/members"), "", members.clone()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let again = call(&api, Method::PATCH, &format!("{path}/members"), "", members).await.json();
+    assert_eq!(again["audit_id"], Value::Null);
+    assert_eq!(call(&api, Method::PATCH, path, "", json!({"posters": ["site"]})).await.status, 200);
+    let shown = get(&api, path).await.json();
+    assert_eq!((&shown["addresses"], &shown["posters"]), (&json!(["maths@example.edu"]), &json!(["site"])), "{shown}");
+    assert_eq!(shown["members"].as_array().unwrap().len(), 2, "{shown}");
+    assert_eq!(shown["owners"][0]["key"], "zoe.tremblay", "{shown}");
+    let wrong = call(&api, Method::PATCH, path, "", json!({"filter": "(userPassword=x)"})).await;
+    assert_eq!(
+        (wrong.status.as_u16(), &wrong.json()["errors"][0]["pointer"]),
+        (422, &json!("/filter")),
+        "{}",
+        wrong.text
+    );
+    assert_eq!(call(&api, Method::PATCH, path, "", json!({"filter": "(uid=zoe.tremblay)"})).await.status, 200);
+    assert_eq!(get(&api, path).await.json()["kind"], "filter");
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
+    assert_eq!(get(&api, path).await.status, 404);
+    assert!(get(&api, "/api/v1/groups").await.json()["groups"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_setting_is_set_and_cleared() {
     let site = Site::start().await;
     let api = api(&site);
@@ -470,6 +504,12 @@ async fn every_route_permits_exactly_the_roles_of_the_table() {
         ("get", "/plans", "", json!({}), Op::ViewImports),
         ("get", "/plans/{hash}", "", json!({}), Op::ViewImports),
         ("post", "/plans/{hash}/override", "", json!({"reason": "right"}), Op::OverrideGuard),
+        ("get", "/groups", "", json!({}), Op::ViewGroups),
+        ("post", "/groups", "", json!({"name": "default-quota"}), Op::ChangeGroups),
+        ("get", "/groups/{name}", "", json!({}), Op::ViewGroups),
+        ("patch", "/groups/{name}", "", json!({"posters": ["site"]}), Op::ChangeGroups),
+        ("delete", "/groups/{name}", "", json!({}), Op::ChangeGroups),
+        ("patch", "/groups/{name}/members", "", json!({"add": ["zoe.tremblay"]}), Op::ChangeGroups),
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/messages", "?recipient=zoe.tremblay", json!({}), Op::ViewMessages),
         ("get", "/queue", "", json!({}), Op::ViewQueue),

@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod activation;
 pub(crate) mod addresses;
+pub(crate) mod groups;
 pub(crate) mod imports;
 pub(crate) mod jobs;
 pub(crate) mod messages;
