@@ -14,7 +14,7 @@ use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::{Column, SourceRecord};
 
 /// Number of attributes that a record decides.
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 
 /// The attributes that a record decides, each with at most one value.
 pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
@@ -25,6 +25,7 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
     attr::EMPLOYEE_NUMBER,
     attr::SCHAC_DATE_OF_BIRTH,
     attr::PROVOST_PRIVATE_MAIL,
+    attr::PREFERRED_LANGUAGE,
     attr::PROVOST_CHOSEN_NAME,
 ];
 /// Place of the chosen name in [`PERSON_ATTRIBUTES`].
@@ -101,6 +102,7 @@ impl<'a> WantedAttributes<'a> {
     pub(crate) fn of(record: &'a SourceRecord) -> Self {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
         let chosen = record.more.as_ref().and_then(|more| more.preferred_given_name.as_deref());
+        let language = record.more.as_ref().map_or(&None, |more| &more.language);
         let full_name = Cow::from(format!("{} {}", chosen.unwrap_or(&record.given_name), record.family_name));
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
@@ -118,6 +120,7 @@ impl<'a> WantedAttributes<'a> {
             value(Column::PersonId, &record.person_id),
             cell(Column::BirthDate, record.birth_digits().map(Cow::Owned)),
             text(Column::PrivateEmail, &record.private_email),
+            text(Column::Language, language),
             cell(Column::PreferredGivenName, chosen.map(Cow::Borrowed)),
         ])
     }

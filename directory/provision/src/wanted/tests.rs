@@ -55,7 +55,7 @@ fn every_value_has_its_rule_and_its_origin() {
     ] {
         assert_eq!(value(person, attribute), (&RecordAttribute::Value(expect.into()), rule.to_owned()), "{attribute}");
     }
-    assert_eq!(person.values().count(), 8);
+    assert_eq!(person.values().count(), 9);
     assert_eq!(affiliation(person, ""), "registrar student 20260901040000Z 20300501035959Z B-INFO");
     assert_eq!((person.source_id(), person.address().base.as_str()), ("registrar:1", "zoe.cote"));
     let origin = state.origin(person).unwrap();
