@@ -19,16 +19,34 @@ const WORDS_MAX: usize = 16;
 pub struct Access {
     /// `no-login`: no login by any protocol.
     pub no_login: bool,
-    /// `no-send`: no message by submission.
-    pub no_send: bool,
-    /// `read-only`: no change of the mail by IMAP and POP3.
-    pub read_only: bool,
+    /// What else is forbidden.
+    pub forbidden: Forbidden,
     /// What happens to mail for the person.
     pub receiving: MailIntake,
     /// Locks, each with its bounds. A lock that stands forbids login; mail is still received.
     pub locks: Box<[LockSpan]>,
     /// The forwarding; `None` without an address. Its dates may lie in the past.
     pub forwarding: Option<Box<Forwarding>>,
+}
+
+/// What a person who may log in may not do, one bit for each, as saved files have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Forbidden(u8);
+
+impl Forbidden {
+    /// `no-send`: no message by submission.
+    pub const SEND: Self = Self(1);
+    /// `read-only`: no change of the mail by IMAP and POP3.
+    pub const CHANGE: Self = Self(2);
+
+    fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// What happens to mail for a person.
@@ -94,8 +112,8 @@ impl Access {
         let mut access = Self { locks: locks(entry), forwarding: forwarding(entry).map(Box::new), ..Self::default() };
         for word in entry.texts(attr::PROVOST_RESTRICTION).take(WORDS_MAX) {
             match word.to_ascii_lowercase().as_str() {
-                "no-send" => access.no_send = true,
-                "read-only" => access.read_only = true,
+                "no-send" => access.forbidden.add(Forbidden::SEND),
+                "read-only" => access.forbidden.add(Forbidden::CHANGE),
                 "forward-only" if access.receiving == MailIntake::Mailbox => access.receiving = MailIntake::ForwardOnly,
                 "forward-only" => {}
                 "no-receive" => access.receiving = MailIntake::Refuse,
@@ -139,12 +157,12 @@ impl Person {
 
     /// Whether the person may send by submission; who may not log in cannot.
     pub fn may_send(&self) -> bool {
-        !self.access.no_send
+        !self.access.forbidden.has(Forbidden::SEND)
     }
 
     /// Whether the person may change their mail by IMAP and POP3, and not only read it.
     pub fn may_change_mail(&self) -> bool {
-        !self.access.read_only
+        !self.access.forbidden.has(Forbidden::CHANGE)
     }
 
     /// The forwarding that is on at `now`.

@@ -22,7 +22,10 @@ use crate::cow_map::MapKey;
 use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
-const HEADER: &[u8; 16] = b"provost-view 05\n";
+const HEADER: &[u8; 16] = b"provost-view 06\n";
+/// Version 5, of the same layout, whose people lack the restriction `read-only`. Its cookie is dropped: only a full
+/// refresh brings it.
+const HEADER_5: &[u8; 16] = b"provost-view 05\n";
 /// Version 4, whose people lack restrictions, forwarding and quota class, and whose addresses lack dates and targets, and whose groups lack what they do as lists
 /// ([`layout4`]). Its cookie is dropped: only a full refresh brings them.
 const HEADER_4: &[u8; 16] = b"provost-view 04\n";
@@ -114,7 +117,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     }
     let (header, rest) = body.split_first_chunk()?;
     let read_record: LayoutReader = match header {
-        HEADER => |rest| postcard::take_from_bytes(rest).ok(),
+        HEADER | HEADER_5 => |rest| postcard::take_from_bytes(rest).ok(),
         HEADER_4 => |rest| {
             let ((key, record), rest) = postcard::take_from_bytes::<(MapKey, Record4<Person4>)>(rest).ok()?;
             Some(((key, record.into()), rest))
@@ -295,6 +298,19 @@ mod tests {
         let zoe = found.by_login("zoe.tremblay").unwrap();
         assert!(zoe.password_state.must_change && zoe.access == crate::Access::default());
         assert!(found.by_address(&Address::parse("ida.roy@example.edu").unwrap()).is_some());
+    }
+
+    /// A file that a quickstart of version 5 wrote when it stopped: one person has a lock, the other one a forwarding and
+    /// the restriction `no-send`.
+    #[test]
+    fn a_file_of_version_5_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v5.snapshot"));
+        let (found, cookie) = read(path, &Snapshot::default()).unwrap();
+        assert_eq!(cookie, None, "a full refresh must bring the restriction read-only");
+        let (zoe, ida) = (found.by_login("zoe.tremblay").unwrap(), found.by_login("ida.roy").unwrap());
+        assert_eq!((zoe.access.locks.len(), zoe.may_send(), zoe.may_change_mail()), (1, true, true));
+        assert_eq!((ida.access.locks.len(), ida.may_send(), ida.may_change_mail()), (0, false, true));
+        assert!(ida.access.forwarding.is_some());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 
-pub use access::{Access, Forwarding, LockSpan, MailIntake};
+pub use access::{Access, Forbidden, Forwarding, LockSpan, MailIntake};
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::{Expansion, ExpansionFault, GROUPS_VISITED_MAX, Group, ListAddress, ListPart};
 pub use login::{Login, LoginAttempt, source_network};

@@ -1,6 +1,6 @@
 //! A person who may only read (provostRestriction: read-only).
 
-use provost_view::Access;
+use provost_view::{Access, Forbidden};
 
 use super::*;
 use crate::state::State;
@@ -8,7 +8,8 @@ use crate::state::State;
 /// A view of the same person, who may only read or may do everything.
 fn view(before: &View, read_only: bool) -> View {
     let held = before.snapshot().person(Uuid::from_u128(1)).unwrap();
-    let access = Access { read_only, ..Access::default() };
+    let forbidden = if read_only { Forbidden::CHANGE } else { Forbidden::default() };
+    let access = Access { forbidden, ..Access::default() };
     View::fixed_with(vec![Person { access, ..(*held).clone() }], message_size(200_000))
 }
 

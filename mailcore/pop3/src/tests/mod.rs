@@ -603,7 +603,8 @@ async fn who_may_only_read_removes_nothing() {
     let site = Site::new();
     site.deliver(&[ONE, TWO]).await;
     let before = Arc::new(person(1, "zoe", PersonState::Active));
-    let access = provost_view::Access { read_only: true, ..provost_view::Access::default() };
+    let forbidden = provost_view::Forbidden::CHANGE;
+    let access = provost_view::Access { forbidden, ..provost_view::Access::default() };
     let after = View::fixed(vec![Person { access, ..(*before).clone() }]);
     let mut transaction = TransactionState::open(&*site.store, &after, &before).await.unwrap();
     for (command, reply) in
