@@ -134,7 +134,8 @@ impl PersonToken {
     /// The principal of the token, given the values of `provostRole` of a person who may log in. `None` when the person no
     /// longer has the role of the token.
     pub fn principal<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> Option<Principal> {
-        self.role.is_held_by(roles).then(|| Principal::token(&self.name, self.role))
+        let principal = || Principal::token(&self.name, self.role).of_owner(self.entry_uuid);
+        self.role.is_held_by(roles).then(principal)
     }
 }
 

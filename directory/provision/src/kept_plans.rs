@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::guard::{GuardReport, PlanEffect};
-use crate::{Plan, PlanFileError, PlanOrigin, PlanSummary};
+use crate::{Plan, PlanFileError, PlanOrigin, PlanSummary, Principal};
 
 /// Maximum number of plans that are kept; the oldest ones go first.
 const PLANS_MAX: usize = 20;
@@ -39,6 +40,9 @@ pub struct KeptPlan {
     pub hash: String,
     /// Who made the plan first: the actor of the audit. Only another one may override the guard.
     pub maker: String,
+    /// entryUUID of the person who made it, where it is known.
+    #[serde(default)]
+    pub maker_person: Option<Uuid>,
     /// When it was made first.
     pub at: Timestamp,
     /// `import`, `lifecycle` or `undo`.
@@ -79,11 +83,12 @@ pub(crate) struct KeptPlans {
 }
 
 impl KeptPlan {
-    pub(crate) fn of(plan: &Plan, maker: &str, at: Timestamp, effect: PlanEffect, report: GuardReport) -> Self {
+    pub(crate) fn of(plan: &Plan, maker: &Principal, at: Timestamp, effect: PlanEffect, report: GuardReport) -> Self {
         let source = plan.sources().first();
         Self {
             hash: plan.hash().to_owned(),
-            maker: maker.to_owned(),
+            maker: maker.actor().name.clone(),
+            maker_person: maker.behind(),
             at,
             origin: match plan.origin() {
                 PlanOrigin::Import => "import",
@@ -109,7 +114,7 @@ impl KeptPlans {
     pub(crate) fn keep(&self, plan: &Plan, kept: KeptPlan) -> Result<KeptPlan, KeptPlanError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let kept = match self.read_facts(&kept.hash) {
-            Ok(former) => KeptPlan { maker: former.maker, at: former.at, ..kept },
+            Ok(former) => KeptPlan { maker: former.maker, maker_person: former.maker_person, at: former.at, ..kept },
             Err(_) => kept,
         };
         self.remove_old(kept.at)?;
@@ -226,7 +231,8 @@ mod tests {
 
     fn keep(plans: &KeptPlans, plan: &Plan, maker: &str, day: i64) -> KeptPlan {
         let at = Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap();
-        plans.keep(plan, KeptPlan::of(plan, maker, at, PlanEffect::default(), GuardReport::default())).unwrap()
+        let maker = Principal::command(maker, None);
+        plans.keep(plan, KeptPlan::of(plan, &maker, at, PlanEffect::default(), GuardReport::default())).unwrap()
     }
 
     #[test]
@@ -235,8 +241,8 @@ mod tests {
         let plans = KeptPlans::new(folder.path().join("plans"));
         assert!(plans.list().unwrap().is_empty());
         let one = plan("registrar");
-        keep(&plans, &one, "cli:ann", 0);
-        assert_eq!(keep(&plans, &one, "cli:bo", 1).maker, "cli:ann");
+        keep(&plans, &one, "ann", 0);
+        assert_eq!(keep(&plans, &one, "bo", 1).maker, "cli:ann");
         let (kept, found) = plans.find(&one.hash()[..12]).unwrap();
         assert_eq!((kept.hash.as_str(), found), (one.hash(), one.clone()));
         assert!(matches!(plans.find(&one.hash()[..3]), Err(KeptPlanError::Ambiguous(_))));

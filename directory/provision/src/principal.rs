@@ -13,18 +13,41 @@ pub struct Principal {
     roles: Vec<Role>,
     /// entryUUID of a person, which identifies their own entry.
     person: Option<Uuid>,
+    /// entryUUID of the person who acts, also by a token of theirs.
+    behind: Option<Uuid>,
 }
 
 impl Principal {
     /// A person signed in to the pages, with the values of their `provostRole`; unknown values are ignored.
     pub fn person<'a>(uid: &str, entry_uuid: Uuid, roles: impl IntoIterator<Item = &'a str>) -> Self {
         let roles = roles.into_iter().filter_map(Role::parse).chain([Role::Oneself]).collect();
-        Self { actor: Actor { name: uid.to_owned(), via: "web" }, roles, person: Some(entry_uuid) }
+        Self {
+            actor: Actor { name: uid.to_owned(), via: "web" },
+            roles,
+            person: Some(entry_uuid),
+            behind: Some(entry_uuid),
+        }
     }
 
     /// A program that presented a token over REST.
     pub fn token(name: &str, role: Role) -> Self {
-        Self { actor: Actor { name: format!("token:{name}"), via: "api" }, roles: vec![role], person: None }
+        Self {
+            actor: Actor { name: format!("token:{name}"), via: "api" },
+            roles: vec![role],
+            person: None,
+            behind: None,
+        }
+    }
+
+    /// The same token, of the person with this entryUUID. Their own entry is an entry as any other to it; but it is no
+    /// second person beside them.
+    pub fn of_owner(self, entry_uuid: Uuid) -> Self {
+        Self { behind: Some(entry_uuid), ..self }
+    }
+
+    /// The person who acts, as far as it is known.
+    pub(crate) fn behind(&self) -> Option<Uuid> {
+        self.behind
     }
 
     /// A user of this machine who runs a command, with the role that the machine grants, or none.
@@ -33,12 +56,18 @@ impl Principal {
             actor: Actor { name: format!("cli:{user}"), via: "cli" },
             roles: role.into_iter().collect(),
             person: None,
+            behind: None,
         }
     }
 
     /// The node itself, for what it does on schedule.
     pub fn node() -> Self {
-        Self { actor: Actor { name: "node".to_owned(), via: "node" }, roles: vec![Role::Admin], person: None }
+        Self {
+            actor: Actor { name: "node".to_owned(), via: "node" },
+            roles: vec![Role::Admin],
+            person: None,
+            behind: None,
+        }
     }
 
     /// The same principal with the interface `cli`: for a command that was given a token.
@@ -107,6 +136,9 @@ mod tests {
     fn the_widest_grant_counts_and_grant_own_covers_only_ones_own_entry() {
         let zoe = Uuid::from_u128(1);
         let person = Principal::person("zoe", zoe, ["nonsense"]);
+        let token = Principal::token("backup", Role::Admin).of_owner(zoe);
+        assert_eq!(token.behind(), person.behind());
+        assert!(!token.is_person(Some(zoe)), "a token has no entry of its own");
         assert!(person.may_on(Permission::SetVacation, Some(zoe), []));
         assert!(!person.may_on(Permission::SetVacation, Some(Uuid::from_u128(2)), []));
         assert!(!person.may_on(Permission::SetVacation, None, []));

@@ -188,7 +188,7 @@ impl Desk {
         report: GuardReport,
     ) -> Result<KeptPlan, DeskError> {
         let (plan, effect) = (planned.plan.clone(), planned.effect.as_ref().clone());
-        let kept = KeptPlan::of(&plan, &principal.actor().name, Timestamp::now(), effect, report);
+        let kept = KeptPlan::of(&plan, principal, Timestamp::now(), effect, report);
         let kept = self.with_kept_plans(move |plans| plans.keep(&plan, kept)).await;
         kept.map_err(|error| DeskError::Unavailable(format!("nothing was changed: {error}")))
     }
@@ -288,7 +288,8 @@ impl Desk {
         self.permit(principal, Permission::OverrideGuard).await?;
         let reason = checked_reason(reason)?;
         let actor = &principal.actor().name;
-        if kept.maker == *actor {
+        let is_same_person = kept.maker_person.is_some() && kept.maker_person == principal.behind();
+        if kept.maker == *actor || is_same_person {
             return Err(DeskError::OwnPlan(actor.clone()));
         }
         let detail = json!({ "reason": reason, "maker": kept.maker, "limits": kept.report.trips });
