@@ -115,6 +115,7 @@ impl EnrolmentColumns {
             line: record.line,
             person_id: self.number(profile, record)?,
             class: class.into(),
+            is_class_described: true,
             course: course.into(),
             section: section.into(),
             title: title.into(),

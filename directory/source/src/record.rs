@@ -174,6 +174,9 @@ pub struct Enrolment {
     pub person_id: Box<str>,
     /// The source's id of the class.
     pub class: Box<str>,
+    /// Whether the file describes the class, or means to say no more of it than its id. A delta may name a class that
+    /// only an earlier file described.
+    pub is_class_described: bool,
     /// Code or name of the course; empty when the file does not state it.
     pub course: Box<str>,
     /// Code or name of the class within the course; empty when the file does not state it.

@@ -128,6 +128,7 @@ struct EnrolledClass<'a> {
     title: &'a str,
     term: &'a str,
     end: Option<Date>,
+    is_described: bool,
     /// Who takes or teaches the class, by their DN.
     members: BTreeSet<String>,
     teachers: BTreeSet<String>,
@@ -182,6 +183,7 @@ impl<'a> EnrolledClass<'a> {
         first(&mut self.title, &enrolment.title);
         first(&mut self.term, &enrolment.term);
         self.end = self.end.or(enrolment.term_end);
+        self.is_described |= enrolment.is_class_described;
         if enrolment.is_ended || enrolment.end_date.is_some_and(|end| end < today) {
             self.gone.insert(dn.to_owned(), enrolment.role);
             return;
@@ -215,6 +217,11 @@ impl ClassPlanner<'_> {
         let is_over = until.as_ref().is_some_and(|until| *until < now);
         let Some(held) = self.actual.classes.of_class(&self.source_id(class)) else {
             let is_wanted = !is_over && !class.members.is_empty();
+            if is_wanted && !class.is_described {
+                let words =
+                    "the file does not describe this class, and it has no group: a file that describes it makes one";
+                return Err(RecordError::warning(class.line, "enrolment", "enrolment.class-unknown", words));
+            }
             return if is_wanted { self.new_group(class, until, given).map(Some) } else { Ok(None) };
         };
         let mut attributes = if is_over { Vec::new() } else { self.people(class, held)? };

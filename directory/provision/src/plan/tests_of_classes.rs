@@ -24,6 +24,7 @@ fn row(number: &str, class: &str, role: EnrolmentRole, is_ended: bool) -> Enrolm
         line: 2,
         person_id: number.into(),
         class: class.into(),
+        is_class_described: class != "c9",
         course: "PHY101".into(),
         section: "01".into(),
         title: "Mécanique".into(),
@@ -133,6 +134,13 @@ fn a_class_that_no_enrolment_names_keeps_its_group_and_one_that_is_over_gets_non
     let empty = DirectoryContent::empty(suffix());
     assert!(class_changes(&planned(&empty, vec![row("1", "c1", STUDENT, false)], true, "2027-02-01")).is_empty());
     assert!(class_changes(&planned(&empty, vec![row("1", "c1", STUDENT, true)], true, "2026-10-01")).is_empty());
+}
+
+#[test]
+fn a_class_that_only_a_delta_names_gets_no_group_without_a_name() {
+    let rows = vec![row("1", "c9", STUDENT, false), row("2", "c9", STUDENT, false)];
+    let plan = planned(&DirectoryContent::empty(suffix()), rows, false, "2026-09-01");
+    assert_eq!((class_changes(&plan).len(), plan.warnings()[0].rule.as_str()), (0, "enrolment.class-unknown"));
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn enrolment(
         line: table.line(row),
         person_id: number.into(),
         class: id.into(),
+        is_class_described: classes.classes.contains_key(id),
         course: class.course.into(),
         section: class.section.into(),
         title: class.title.into(),
