@@ -78,14 +78,12 @@ async function inspect(page, name) {
 const axeSource = createRequire(import.meta.url)("axe-core").source;
 
 const STEPS = {
-  /** A wrong password and a person without a role are refused, in French. */
+  /** A wrong password is refused, in French. */
   async refused() {
     const page = await open();
     await signIn(page, NAME, "not the password");
     await shows(page, ["Il y a un problème", "Le nom d’utilisateur ou le mot de passe est incorrect."]);
     assert.match(await page.title(), /^Erreur/);
-    await signIn(page, STRANGER, STRANGER_PASSWORD);
-    await shows(page, "Ce compte n’a pas de rôle au guichet informatique.");
     await page.goto(`${BASE}/people?q=a`);
     assert.match(page.url(), /\/sign-in\?next=/);
   },
@@ -254,6 +252,36 @@ const STEPS = {
     await shows(page, "Fait. Le réacheminement a été supprimé.");
   },
 
+  /** A person without a role sets vacation and forwarding on their own page, and can open no other one. */
+  async stranger() {
+    const page = await open();
+    await signIn(page, STRANGER, STRANGER_PASSWORD);
+    await shows(page, ["Ma fiche", `Connecté : ${STRANGER}`, "Changer votre mot de passe"]);
+    assert.equal(await page.locator("[role=search], #locks, #quota, #history-heading").count(), 0);
+    const own = page.url();
+    await page.click("#vacation summary");
+    await page.fill("#text_fr", "De retour lundi.");
+    await page.getByRole("button", { name: "Enregistrer la réponse d’absence" }).click();
+    await shows(page, ["Fait. La réponse d’absence a été définie.", "De retour lundi."]);
+    await page.getByRole("button", { name: "Supprimer la réponse d’absence" }).click();
+    await shows(page, "Fait. La réponse d’absence a été supprimée.");
+    await page.click("#forwarding summary");
+    await page.fill("#forward_to", AWAY);
+    await page.getByRole("button", { name: "Enregistrer le réacheminement" }).click();
+    await shows(page, ["Fait. Le réacheminement a été défini.", "La boîte aux lettres reçoit une copie."]);
+    await page.getByRole("link", { name: "Supprimer le réacheminement…" }).click();
+    await page.getByRole("button", { name: "Supprimer le réacheminement" }).click();
+    await shows(page, "Fait. Le réacheminement a été supprimé.");
+    for (const path of ["/people?q=a", "/people/helpdesk"]) {
+      assert.equal((await page.goto(`${BASE}${path}`)).status(), 403, path);
+      await shows(page, "Vous ne pouvez consulter et modifier que votre propre fiche.");
+    }
+    await page.locator("main").getByRole("link", { name: "Ma fiche" }).click();
+    await page.waitForURL(own);
+    await page.getByRole("link", { name: "Changer votre mot de passe" }).click();
+    assert.equal(await page.inputValue("#name"), STRANGER);
+  },
+
   /** Sets a new password, which is shown once. */
   async password() {
     const page = await open();
@@ -279,7 +307,7 @@ const STEPS = {
     await page.goto(`${BASE}/people?q=nobody-at-all`);
     await shows(page, "No person found for “nobody-at-all”");
     await page.getByRole("button", { name: "Sign out" }).click();
-    await shows(page, "For staff of the help desk.");
+    await shows(page, "and for staff of the help desk.");
     await page.goBack();
     assert.match(page.url(), /\/sign-in/);
     const asked = await open({ locale: "en-CA" });
@@ -367,6 +395,17 @@ const STEPS = {
       await inspect(page, `password-new-${lang}`);
       await page.goto(`${BASE}/no/such/page`);
       await inspect(page, `not-found-${lang}`);
+      await page.context().clearCookies({ name: "provost_session" });
+      await signIn(page, STRANGER, STRANGER_PASSWORD);
+      await inspect(page, `own-${lang}`);
+      await page.click("#vacation summary");
+      await page.click("#forwarding summary");
+      await inspect(page, `own-forms-${lang}`);
+      await page.click("form[action$='/vacation'] button");
+      await shows(page, { fr: "Il y a un problème", en: "There is a problem" }[lang]);
+      await inspect(page, `own-wrong-${lang}`);
+      await page.goto(`${BASE}/people/helpdesk`);
+      await inspect(page, `own-forbidden-${lang}`);
     }
   },
 };

@@ -218,7 +218,21 @@ impl RestrictedPerson<'_> {
         self.set(&[("provostState", &["alumni"]), ("provostRestriction", &["no-send", "forward-only"])])?;
         self.wait_rcpt("550 5.2.1", Instant::now(), "an alumni account that forwards nowhere refuses mail")?;
         ensure!(self.is_signed_in(&cookie)? && self.status_by_token(&token)? == 200, "alumni were signed out");
-        self.set(&[("provostState", &["active"]), ("provostRestriction", &[]), ("provostRole", &[])])
+        self.set(&[("provostState", &["active"]), ("provostRestriction", &[]), ("provostRole", &[])])?;
+        self.a_web_session_without_a_role_ends_by_a_lock(&cookie)
+    }
+
+    fn a_web_session_without_a_role_ends_by_a_lock(&self, cookie: &str) -> anyhow::Result<()> {
+        let leads_to_own_page = || {
+            let reply = self.get("/", &format!("Cookie: {cookie}"))?;
+            Ok(reply.header("location").starts_with("/people/").then_some(()))
+        };
+        deadline::until(PATIENCE, leads_to_own_page)?;
+        self.set(&[("provostLock", &["abuse 20260101000000Z - cli:helen spam"])])?;
+        let since = Instant::now();
+        deadline::until(PATIENCE, || Ok((!self.is_signed_in(cookie)?).then_some(())))?;
+        in_time(since, "a lock ended the web session of a person without a role")?;
+        self.set(&[("provostLock", &[])])
     }
 
     /// Signs in to the pages as soon as the node permits it. Returns the cookie of the session.
@@ -235,14 +249,13 @@ impl RestrictedPerson<'_> {
         Ok(cookie)
     }
 
-    /// Whether the search page is shown for the cookie of a session, and not the sign-in.
+    /// Whether the start page for the cookie of a session is the search or leads to the own page, and not to the
+    /// sign-in.
     fn is_signed_in(&self, cookie: &str) -> anyhow::Result<bool> {
         let reply = self.get("/", &format!("Cookie: {cookie}"))?;
-        ensure!(
-            reply.status == 200 || (reply.status == 303 && reply.header("location").starts_with("/sign-in")),
-            "{reply:?}"
-        );
-        Ok(reply.status == 200)
+        let is_in = reply.status == 200 || reply.header("location").starts_with("/people/");
+        ensure!(is_in || reply.header("location").starts_with("/sign-in"), "{reply:?}");
+        Ok(is_in)
     }
 
     fn status_by_token(&self, token: &str) -> anyhow::Result<u16> {

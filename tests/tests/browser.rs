@@ -132,6 +132,7 @@ fn an_afternoon_at_the_help_desk() {
     deadline::until(LIMIT, forwarded).unwrap();
     clerk.does("quota");
     clerk.does("own");
+    clerk.does("stranger");
 
     clerk.does("accessibility");
     clerk.does("languages");

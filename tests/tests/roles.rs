@@ -45,6 +45,7 @@ fn a_help_desk_stays_below_an_administrator() {
     let ldap = Ldap::of(&node);
     make_admins(&ldap);
     the_document_has_the_table_that_the_command_prints(&node);
+    a_person_without_a_role_sees_only_their_own_page(&node, &ldap);
     refused_by_rest_and_command(&node);
     refused_by_the_pages(&node);
     refused_by_ldap(&node, &ldap);
@@ -100,16 +101,44 @@ fn refused_by_rest_and_command(node: &Node) {
     }
 }
 
+/// Signs in to the pages. Returns the header with the cookie of the session.
+fn sign_in(node: &Node, name: &str, password: &str) -> String {
+    let http = node.address(Port::Http);
+    let headers = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{http}")];
+    let body = format!("name={name}&password={}", password.replace(' ', "+"));
+    let request = HttpRequest { method: "POST", path: "/sign-in", headers: &headers, body: &body };
+    let signed_in = deadline::until(LIMIT, || {
+        let reply = send(http, request)?;
+        Ok((reply.header("location") == "/").then_some(reply))
+    });
+    format!("Cookie: {}", signed_in.unwrap().0.header("set-cookie").split(';').next().unwrap())
+}
+
+/// A person without a role who has chosen their password sees their own page and nobody else's.
+fn a_person_without_a_role_sees_only_their_own_page(node: &Node, ldap: &Ldap) {
+    let dn = ldap.dn(&format!("(uid={})", NO_ROLE.uid())).unwrap();
+    let chosen = format!("dn: {dn}\nchangetype: modify\ndelete: provostCredentialState\n");
+    ldap.feed("ldapmodify", &chosen).unwrap().good().unwrap();
+    let cookie = sign_in(node, &NO_ROLE.uid(), &NO_ROLE.password());
+    let headers = [&*cookie, "Accept-Language: en"];
+    let get = |path: &str| {
+        send(node.address(Port::Http), HttpRequest { method: "GET", path, headers: &headers, body: "" }).unwrap()
+    };
+    let own = get("/").header("location").to_owned();
+    let page = get(&own);
+    assert!(page.status == 200 && page.body.contains(&NO_ROLE.mail()), "{own}: {page:?}");
+    for path in [format!("/people/{}", ADMIN.uid()), "/people/nobody".to_owned(), "/people?q=test".to_owned()] {
+        let refused = get(&path);
+        assert!(refused.status == 403 && refused.body.contains("only your own page"), "{path}: {refused:?}");
+    }
+}
+
 /// The quickstart's operator has the second level of the help desk.
 fn refused_by_the_pages(node: &Node) {
     let http = node.address(Port::Http);
     let form = "Content-Type: application/x-www-form-urlencoded";
     let origin = format!("Origin: http://{http}");
-    let body = format!("name=helpdesk&password={}", node.secret("helpdesk-password"));
-    let signed_in =
-        send(http, HttpRequest { method: "POST", path: "/sign-in", headers: &[form, &origin], body: &body }).unwrap();
-    assert_eq!(signed_in.status, 303, "{signed_in:?}");
-    let cookie = format!("Cookie: {}", signed_in.header("set-cookie").split(';').next().unwrap());
+    let cookie = sign_in(node, "helpdesk", &node.secret("helpdesk-password"));
     let get = |path: &str| send(http, HttpRequest { method: "GET", path, headers: &[&cookie], body: "" }).unwrap();
     let csrf = get("/").between("name=\"csrf\" value=\"", "\"").to_owned();
     assert!(csrf.len() > 20, "no CSRF token on the page");

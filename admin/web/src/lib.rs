@@ -1,6 +1,6 @@
-//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation, locks, forwarding, quota. Pages for everyone: activation of the
-//! account, change of the own password. French and English; works without
-//! script.
+//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation, locks, forwarding, quota. Pages for
+//! everyone: the own page with vacation and forwarding, activation of the account, change of the own password. French
+//! and English; works without script.
 //!
 //! This crate holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the
 //! command line and REST. Every view of a person and every change is audited under the signed-in person's login. Two

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
-use provost_provision::DeskError;
+use provost_provision::{DeskError, Permission};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use crate::language::{Language, fill};
 use crate::person_link::person_url;
 use crate::rule;
 use crate::session::Flash;
+use crate::user::User;
 use crate::visitor::{Visitor, in_language};
 
 /// Value of `Retry-After` of every 503 page, in seconds.
@@ -22,12 +23,18 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
-const TEMPLATES: [(&str, &str); 21] = [
+const TEMPLATES: [(&str, &str); 27] = [
     ("head", include_str!("../templates/head.hbs")),
     ("foot", include_str!("../templates/foot.hbs")),
     ("sign_in", include_str!("../templates/sign_in.hbs")),
     ("search", include_str!("../templates/search.hbs")),
     ("person", include_str!("../templates/person.hbs")),
+    ("own", include_str!("../templates/own.hbs")),
+    ("errors", include_str!("../templates/errors.hbs")),
+    ("person_glance", include_str!("../templates/person_glance.hbs")),
+    ("person_addresses", include_str!("../templates/person_addresses.hbs")),
+    ("person_vacation", include_str!("../templates/person_vacation.hbs")),
+    ("person_usage", include_str!("../templates/person_usage.hbs")),
     ("field", include_str!("../templates/field.hbs")),
     ("person_locks", include_str!("../templates/person_locks.hbs")),
     ("person_forwarding", include_str!("../templates/person_forwarding.hbs")),
@@ -97,6 +104,11 @@ struct PageFrame<'a, T> {
     other_lang: &'static str,
     switch_url: String,
     visitor: Option<VisitorData<'a>>,
+    /// Whether the head has the search form.
+    can_search: bool,
+    /// Keys of the name of the site and of the start page, which is the own page of a visitor who may not search.
+    site_key: &'static str,
+    home_key: &'static str,
     flash: Option<Flash>,
     failed: bool,
     #[serde(flatten)]
@@ -115,11 +127,19 @@ struct VisitorData<'a> {
 /// carries `Retry-After`.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
+    let can_search = user.is_some_and(|user| user.principal.may(Permission::SearchPeople));
+    let (site_key, home_key) = match user {
+        Some(_) if !can_search => ("site.own_name", "site.own_page"),
+        _ => ("site.name", "site.home"),
+    };
     let page = PageFrame {
         lang: visitor.language.tag(),
         other_lang: visitor.language.other().tag(),
         switch_url: in_language(&visitor.here, visitor.language.other()),
         visitor: user.map(|user| VisitorData { uid: &user.uid, own_url: person_url(user.id()), csrf: &user.csrf }),
+        can_search,
+        site_key,
+        home_key,
         flash: visitor.flash.clone(),
         failed: !status.is_success(),
         body,
@@ -185,7 +205,9 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
             return message_page(visitor, StatusCode::CONFLICT, "title.refused", text);
         }
         DeskError::NotAllowed(_) | DeskError::OwnPlan(_) => {
-            (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", "")
+            let is_only_own = visitor.user.as_ref().is_some_and(User::sees_only_own_page);
+            let text = if is_only_own { "error.only_own_page" } else { "error.not_allowed" };
+            (StatusCode::FORBIDDEN, "title.forbidden", text, "")
         }
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),

@@ -58,6 +58,10 @@ pub(crate) async fn reset(
     let signed_in = form.signed_in;
     let visitor = &signed_in.visitor;
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
+    // People without this right change their own password at `/password`, which asks for the present one: a session left
+    // open must not be enough.
+    let allowed = desk.permit(&principal, Permission::ResetPassword).await;
+    allowed.map_err(|error| desk_failure(visitor, &error))?;
     let change = async move { desk.reset_password(&principal, &key, None).await };
     match run_to_end(visitor, change).await? {
         Ok(StoredPassword { password, hash, .. }) => {

@@ -68,8 +68,12 @@ impl FoundPerson {
     }
 }
 
-/// Shows the search form.
+/// Shows the search form; redirects people who may not search to their own page.
 pub(crate) async fn start(signed_in: SignedIn) -> Response {
+    let user = &signed_in.user;
+    if !user.principal.may(Permission::SearchPeople) {
+        return Redirect::to(&person_url(user.id())).into_response();
+    }
     let body = SearchPage { q: String::new(), error: None, results: None };
     page(&signed_in.visitor, StatusCode::OK, "search", &body)
 }
@@ -81,12 +85,16 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     if q.is_empty() {
         return Redirect::to("/").into_response();
     }
+    let (desk, principal) = (&web.services.desk, &signed_in.user.principal);
+    if let Err(error) = desk.permit(principal, Permission::SearchPeople).await {
+        return desk_failure(visitor, &error);
+    }
     if q.chars().count() > SEARCH_CHARS_MAX {
         let error = Some(visitor.language.text("search.too_long", &[]));
         let q = q.chars().take(SEARCH_CHARS_MAX).collect();
         return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, results: None });
     }
-    let mut people = match web.services.desk.search(&signed_in.user.principal, &q, PEOPLE_MAX + 1).await {
+    let mut people = match desk.search(principal, &q, PEOPLE_MAX + 1).await {
         Ok(people) => people,
         Err(error) => return desk_failure(visitor, &error),
     };

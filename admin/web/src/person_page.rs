@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{
-    CredentialDetail, HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange,
+    CredentialDetail, Desk, HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange,
 };
 use provost_store::{AccountId, AccountSnapshot};
 use provost_view::{SharedSettings, VACATION_INTERVAL_DAYS};
@@ -116,6 +116,9 @@ struct GlanceLine {
     value: String,
     /// The CSS class that colours the value; empty for none.
     level: &'static str,
+    /// Whether people who may view nobody else see the line.
+    #[serde(skip)]
+    is_on_own_page: bool,
 }
 
 /// Subject and text of a vacation reply in one language.
@@ -207,7 +210,8 @@ pub(crate) async fn show_mistakes(web: &Web, signed_in: &SignedIn, id: &str, mis
     show(web, signed_in, id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
-/// Shows the page of a person, with `mistakes` of a form that was just sent. Reading the person audits the view.
+/// Shows the page of a person, with `mistakes` of a form that was just sent. Reading the person audits the view. People
+/// who may view nobody else get a page with only what is theirs to see and change.
 pub(crate) async fn show(
     web: &Web,
     signed_in: &SignedIn,
@@ -222,9 +226,8 @@ pub(crate) async fn show(
         Ok(detail) => detail,
         Err(error) => return desk_failure(visitor, &error),
     };
-    let history = desk.history(principal, &detail, HISTORY_MAX).await.inspect_err(|error| {
-        tracing::warn!(%error, "the history cannot be read");
-    });
+    let is_own_page = signed_in.user.sees_only_own_page();
+    let history = if is_own_page { None } else { history_of(desk, principal, &detail).await };
     let snapshot = web.services.store.snapshot(AccountId::new(detail.entry_uuid), None).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "the mailbox cannot be read");
     });
@@ -237,14 +240,15 @@ pub(crate) async fn show(
         snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota_of(&detail, settings, today), now, language));
     let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, today, language);
     let forwarding = ForwardingSection::new(detail.forwarding.as_ref(), mistakes.forwarding.as_ref(), today, language);
-    let glance = glance(&detail, mailbox.as_ref(), &vacation, &forwarding, now, language);
+    let mut glance = glance(&detail, mailbox.as_ref(), &vacation, &forwarding, now, language);
+    glance.retain(|line| !is_own_page || line.is_on_own_page);
     let history_lines = |entries: Vec<HistoryEntry>| HistoryData {
         lines: entries.into_iter().map(|entry| history_line(entry, now, language)).collect(),
     };
     let quota = mistakes.quota.as_ref();
     let may = |operation| may_on(&detail, principal, operation);
     let body = PersonPage {
-        history: history.ok().map(history_lines),
+        history: history.map(history_lines),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
         person: person_data(&detail, ShownForms::allowed(&detail, principal), glance, now, language),
@@ -258,7 +262,13 @@ pub(crate) async fn show(
     // The language switch must lead back to this page. After a form was sent, `here` is not the path of this page.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
-    page(&visitor, status, "person", &body)
+    page(&visitor, status, if is_own_page { "own" } else { "person" }, &body)
+}
+
+/// The last changes of the person; `None` when the audit cannot be read.
+async fn history_of(desk: &Desk, principal: &Principal, detail: &PersonDetail) -> Option<Vec<HistoryEntry>> {
+    let history = desk.history(principal, detail, HISTORY_MAX).await;
+    history.inspect_err(|error| tracing::warn!(%error, "the history cannot be read")).ok()
 }
 
 /// The quota that holds for the person today, in octets; `None` is unlimited.
@@ -303,7 +313,10 @@ fn glance(
     let standing: Vec<&str> = detail.locks.iter().filter(|lock| lock.stands).map(|lock| lock.name.as_str()).collect();
     let locks = (!standing.is_empty()).then(|| ("glance.locks", standing.join(", "), "bad"));
     let lines = lines.into_iter().chain(locks).chain(said);
-    lines.map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
+    let on_own_page = ["glance.state", "glance.vacation", "glance.forwarding", "glance.mailbox"];
+    let line =
+        |(key, value, level)| GlanceLine { label: text(key), value, level, is_on_own_page: on_own_page.contains(&key) };
+    lines.map(line).collect()
 }
 
 /// The state of the password and of a link, with the CSS class of its colour.

@@ -21,8 +21,16 @@ const TRIES: usize = 10;
 /// Context of the key that seals a password (BLAKE3's key derivation).
 const SEAL_CONTEXT: &str = "provost web session, password letter, version 1";
 
+/// Maximum number of sessions of one person: several devices and browsers. A further sign-in ends the oldest one, so
+/// that no person can fill the space and sign others out.
+const SESSIONS_OF_PERSON_MAX: usize = 10;
+
 static SESSIONS: StateSpace =
-    StateSpace { name: "web-session", records_max: 10_000, octets_max: 16 * 1024, when_full: WhenFull::RemoveOldest };
+    StateSpace { name: "web-session", records_max: 50_000, octets_max: 16 * 1024, when_full: WhenFull::RemoveOldest };
+
+/// The keys of the sessions that a person has begun, oldest first, as JSON. The key is the entryUUID.
+static SESSIONS_OF_PERSON: StateSpace =
+    StateSpace { name: "web-session-person", records_max: 50_000, octets_max: 1024, when_full: WhenFull::RemoveOldest };
 
 /// Key of a session: the digest of its cookie in hex, so that the stored state reveals no cookie.
 pub(crate) type SessionKey = String;
@@ -109,8 +117,8 @@ impl WebSessions {
         Self { state }
     }
 
-    /// Begins a session and returns its cookie: 256 random bits. At the limit of sessions, the least recently written
-    /// one is removed.
+    /// Begins a session and returns its cookie: 256 random bits. At the limit of one person's sessions, their oldest one
+    /// ends; at the limit of all sessions, the least recently written one is removed.
     pub(crate) async fn begin(
         &self,
         entry_uuid: Uuid,
@@ -129,8 +137,38 @@ impl WebSessions {
             flash: None,
             slip: None,
         };
-        self.state.change(vec![put_session(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
-        Ok(cookie)
+        let key = key_of(&cookie);
+        for _ in 0..TRIES {
+            let mut changes = self.list_session(entry_uuid, &key, now).await?;
+            changes.push(put_session(&key, &session, ChangeCondition::Absent)?);
+            match self.state.change(changes, now).await {
+                Err(StateError::Conflict) => {}
+                other => return other.map(|_| cookie),
+            }
+        }
+        Err(StateError::Unavailable("other sessions of this person are being begun".into()))
+    }
+
+    /// The changes that add a new session to the list of the person's, and remove those beyond
+    /// [`SESSIONS_OF_PERSON_MAX`].
+    async fn list_session(&self, entry_uuid: Uuid, key: &str, now: Timestamp) -> Result<Vec<StateChange>, StateError> {
+        let damaged = |error: serde_json::Error| StateError::Damaged(format!("the sessions of a person: {error}"));
+        let person = entry_uuid.simple().to_string();
+        let record = self.state.record(&SESSIONS_OF_PERSON, &person, now).await?;
+        let (mut keys, expect) = match &record {
+            None => (Vec::<SessionKey>::new(), ChangeCondition::Absent),
+            Some(record) => {
+                (serde_json::from_slice(&record.value).map_err(damaged)?, ChangeCondition::Version(record.version))
+            }
+        };
+        keys.push(key.to_owned());
+        let removed = keys.drain(..keys.len().saturating_sub(SESSIONS_OF_PERSON_MAX));
+        let mut changes: Vec<_> =
+            removed.map(|key| StateChange::remove(&SESSIONS, key, ChangeCondition::Any)).collect();
+        let value = serde_json::to_vec(&keys).map_err(damaged)?;
+        let end = now.saturating_add(AGE_MAX).unwrap_or(Timestamp::MAX);
+        changes.push(StateChange::put(&SESSIONS_OF_PERSON, person, expect, value, Some(end)));
+        Ok(changes)
     }
 
     /// Returns the session of a cookie and prolongs it; `None` when the session is unknown or has ended. With
@@ -366,6 +404,23 @@ mod tests {
         let late = one.visit(&cookie, false, at("2026-09-01T08:30:01Z")).await.unwrap();
         assert!(late.is_none(), "goes on after half an hour without a request");
         assert!(one.visit("nonsense", false, at("2026-09-01T08:00:00Z")).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_person_has_ten_sessions_and_ends_none_of_others() {
+        let (_, one, two) = nodes();
+        let now = Timestamp::now();
+        let begin = async |sessions: &WebSessions, person| sessions.begin(person, String::new(), now).await.unwrap();
+        let lives = async |cookie: &str| one.visit(cookie, false, now).await.unwrap().is_some();
+        let other = begin(&one, Uuid::from_u128(2)).await;
+        let mut cookies = Vec::new();
+        for n in 0..SESSIONS_OF_PERSON_MAX + 2 {
+            cookies.push(begin(if n % 2 == 0 { &one } else { &two }, Uuid::from_u128(1)).await);
+        }
+        for (n, cookie) in cookies.iter().enumerate() {
+            assert_eq!(lives(cookie).await, n >= 2, "session {n}");
+        }
+        assert!(lives(&other).await, "the session of another person has ended");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{Permission, Principal};
+use provost_provision::Principal;
 use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ struct SignInPage<'a> {
     error: Option<String>,
 }
 
-/// Shows the form; people who are signed in already are redirected to `next`, or to the search.
+/// Shows the form; people who are signed in already are redirected to `next`, or to the start page.
 pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
     if visitor.user.is_some() {
@@ -51,7 +51,8 @@ pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> 
     page(&visitor, StatusCode::OK, "sign_in", &SignInPage { next, name: "", error: None })
 }
 
-/// Checks name and password, then the role, and begins a session.
+/// Checks name and password and begins a session. Every person who may log in can sign in; the role decides what they
+/// see.
 pub(crate) async fn sign_in(
     State(web): State<Web>,
     visitor: Visitor,
@@ -88,9 +89,10 @@ pub(crate) async fn sign_in(
         let path = format!("{}?name={name}&due={}", own_password::PATH, own_password::due_query(due));
         return Redirect::to(&path).into_response();
     }
-    let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson)) else {
+    // The person was locked or closed after the password was checked.
+    let Some(principal) = principal_of(&person) else {
         desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
-        return show_again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
+        return show_again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
     };
     web.throttle.succeeded(name, visitor.address, now).await;
     if let Err(error) = desk.signed_in(&principal, &person.dn).await {

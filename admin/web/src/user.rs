@@ -1,4 +1,4 @@
-//! Signed-in people whose role may view people.
+//! Signed-in people.
 
 use jiff::Timestamp;
 use provost_provision::{Permission, Principal};
@@ -43,9 +43,13 @@ impl User {
         self.id() == id
     }
 
+    /// Whether no role of the user may view other people: their own page is then the only one for them.
+    pub(crate) fn sees_only_own_page(&self) -> bool {
+        !self.principal.may(Permission::ViewPerson)
+    }
+
     /// Returns the user of a session, with the person's present state in the View. Ends the session and returns `None`
-    /// when the person has left, is not active or has no role that may view people, or when the password was changed
-    /// outside this session.
+    /// when the person has left or may not log in, or when the password was changed outside this session.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Result<Option<Self>, PersonUnknown> {
         // Read before the snapshot, which is then at least as new.
         let is_certain = web.services.view.is_certain();
@@ -55,7 +59,7 @@ impl User {
         }
         if let Some(person) = person
             && web.sessions.has_passwords(visit, &person.passwords).await
-            && let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson))
+            && let Some(principal) = principal_of(&person)
         {
             let (session, csrf) = (visit.key.clone(), visit.csrf.clone());
             return Ok(Some(Self { uid: person.uid.to_string(), dn: person.dn.to_string(), principal, session, csrf }));

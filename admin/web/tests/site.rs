@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use faults::{FaultyState, UnreadableAudit};
-use provost_provision::{Audit, Desk, Grant, Journals, Permission, ROLES, Role};
+use provost_provision::{Audit, Desk, ForwardingChange, Grant, Journals, LockRequest, Permission, ROLES, Role};
 use provost_store::StateStore;
 use provost_view::Person;
 use provost_web::{WebState, router};
@@ -42,17 +42,27 @@ struct Browser {
 
 impl Browser {
     async fn sign_in(web: Router, name: &str, lang: &str) -> Self {
+        Self::sign_in_with(web, name, "correct+horse", lang).await
+    }
+
+    async fn sign_in_with(web: Router, name: &str, password: &str, lang: &str) -> Self {
         let mut browser = Self { web, cookie: format!("lang={lang}"), csrf: String::new() };
-        let reply = browser.post("/sign-in", &format!("name={name}&password=correct+horse")).await;
+        let reply = browser.post("/sign-in", &format!("name={name}&password={password}")).await;
         assert_eq!(reply.status, 303, "{}", reply.text);
         browser.cookie = format!("lang={lang}; {}", reply.header("set-cookie").split(';').next().unwrap());
-        let page = browser.get("/").await;
+        let page = browser.start_page().await;
         browser.csrf = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         browser
     }
 
     async fn get(&self, path: &str) -> HttpResponse {
         send(&self.web, Request::get(path).header("cookie", &self.cookie).body(Body::empty()).unwrap()).await
+    }
+
+    /// The search, or the own page of a person who may not search.
+    async fn start_page(&self) -> HttpResponse {
+        let page = self.get("/").await;
+        if page.status == 303 { self.get(page.header("location")).await } else { page }
     }
 
     async fn head(&self, path: &str) -> HttpResponse {
@@ -301,9 +311,7 @@ async fn a_forwarding_is_set_shown_as_set_by_hand_and_cleared_after_a_question()
 async fn people_set_and_clear_their_own_forwarding() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;
-    let start = browser.get("/").await;
-    let own = start.text.split("<a href=\"/people/").nth(1).unwrap().split('"').next().unwrap();
-    let own = format!("/people/{own}");
+    let own = own_path(&browser.get("/").await);
     let page = browser.get(&own).await;
     check_markup(&page);
     assert!(page.text.contains("<h1>Rita Registrar</h1>") && page.text.contains("My page"), "{}", page.text);
@@ -325,6 +333,93 @@ async fn people_set_and_clear_their_own_forwarding() {
     assert_eq!(browser.get(&format!("{zoe}/forwarding/clear")).await.status, 403);
     let audit = site.audit.newest(20).await.unwrap();
     assert!(audit.iter().any(|record| record.action == "forwarding.set" && record.actor == "rita.registrar"));
+}
+
+/// The path of the signed-in person's own page.
+fn own_path(page: &HttpResponse) -> String {
+    format!("/people/{}", page.text.split("<a href=\"/people/").nth(1).unwrap().split(['"', '?']).next().unwrap())
+}
+
+#[tokio::test]
+async fn a_student_sets_vacation_and_forwarding_on_their_own_page() {
+    let site = Site::start().await;
+    let away = ForwardingChange { to: vec!["zoe@example.net".into()], ..ForwardingChange::default() };
+    site.desk.set_forwarding(&support::admin(), "zoe.tremblay", away, now()).await.unwrap();
+    for (lang, texts) in [
+        ("fr", ["Ma fiche – Compte de courriel Provost", "Changer votre mot de passe", "0 octets utilisés sur 1,0 Mo"]),
+        ("en", ["My page – Provost mail account", "Change your password", "0 bytes of 1.0 MB used"]),
+    ] {
+        let zoe = Browser::sign_in_with(web(&site), "zoe.tremblay", "correct+horse+zoe", lang).await;
+        let page = zoe.start_page().await;
+        check_markup(&page);
+        let shown = ["<h1>Zoé Tremblay</h1>", "zoe.tremblay@example.edu", "<li>zoe@example.net</li>"];
+        for text in texts.into_iter().chain(shown).chain(["href=\"/password\""]) {
+            assert!(page.text.contains(text), "{text}: {}", page.text);
+        }
+        let hidden = ["role=\"search\"", "Biologie", "registrar:", "2001", "2027", "id=\"locks\"", "id=\"by-hand\""];
+        for text in hidden.into_iter().chain(["id=\"history", "cli:test", "logins-heading", "/activation"]) {
+            assert!(!page.text.contains(text), "{text}: {}", page.text);
+        }
+        assert!(!page.text.contains(&format!("{}/password", own_path(&page))), "{}", page.text);
+    }
+    let zoe = Browser::sign_in_with(web(&site), "zoe.tremblay", "correct+horse+zoe", "en").await;
+    let own = own_path(&zoe.start_page().await);
+    for (path, form, text) in [
+        ("vacation", "text_en=Away+until+Monday.", "The vacation reply was set."),
+        ("vacation/clear", "", "The vacation reply was cleared."),
+        ("forwarding/clear", "", "The forwarding was cleared."),
+        ("forwarding", "forward_to=zoe%40example.org&keep_copy=yes", "The mailbox gets a copy."),
+    ] {
+        let page = zoe.change(&format!("{own}/{path}"), form).await;
+        check_markup(&page);
+        assert!(page.text.contains(text) && !page.text.contains("id=\"history"), "{text}: {}", page.text);
+    }
+    check_markup(&zoe.get(&format!("{own}/forwarding/clear")).await);
+    let wrong = zoe.post(&format!("{own}/vacation"), "text_en=").await;
+    assert!(wrong.status == 422 && wrong.text.contains("A text is needed"), "{}", wrong.text);
+    check_markup(&wrong);
+    let audit = site.audit.newest(20).await.unwrap();
+    for action in ["vacation.set", "vacation.clear", "forwarding.clear", "forwarding.set"] {
+        assert!(audit.iter().any(|record| record.action == action && record.actor == "zoe.tremblay"), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn a_student_opens_no_other_page_and_is_cut_by_a_lock() {
+    let site = Site::start().await;
+    let helen = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let bob = helen.find("neil").await;
+    let mut zoe = Browser::sign_in_with(web(&site), "zoe.tremblay", "correct+horse+zoe", "en").await;
+    let own = own_path(&zoe.start_page().await);
+    let vacation = "text_en=Away";
+    for path in [&*bob, "/people/no-such-id", "/people/helen.desk", "/people?q=bob", &format!("{own}/password")] {
+        let refused = zoe.get(path).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text);
+        assert!(refused.text.contains("You can open and change only your own page."), "{path}: {}", refused.text);
+        check_markup(&refused);
+    }
+    for (page, path, form) in [
+        (&bob, "vacation", vacation),
+        (&bob, "forwarding", "forward_to=z%40example.net"),
+        (&own, "addresses", "address=z%40example.edu"),
+        (&own, "locks", "lock=abuse&lock_reason=x"),
+        (&own, "quota", "quota_class=research"),
+        (&own, "activation", ""),
+        (&own, "password", ""),
+    ] {
+        assert_eq!(zoe.post(&format!("{page}/{path}"), form).await.status, 403, "{path}");
+    }
+    let csrf = std::mem::replace(&mut zoe.csrf, "0".repeat(64));
+    assert_eq!(zoe.post(&format!("{own}/vacation"), vacation).await.status, 403, "a form without the token is taken");
+    zoe.csrf = csrf;
+    let lock = LockRequest { name: "abuse".into(), reason: "spam".into(), ..LockRequest::default() };
+    site.desk.suspend(&support::admin(), "zoe.tremblay", lock, now()).await.unwrap();
+    site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| !zoe.may_log_in(now()))).await;
+    let ended = zoe.post(&format!("{own}/vacation"), vacation).await;
+    assert_eq!((ended.status.as_u16(), ended.header("location")), (303, "/sign-in"), "the session goes on");
+    assert!(site.desk.person(&support::admin(), "zoe.tremblay").await.unwrap().vacation.is_none());
+    let again = zoe.post("/sign-in", "name=zoe.tremblay&password=correct+horse+zoe").await;
+    assert_eq!(again.status, 422, "{}", again.text);
 }
 
 #[tokio::test]
@@ -585,7 +680,7 @@ async fn the_page_shows_what_an_import_wrote() {
 }
 
 #[tokio::test]
-async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
+async fn a_registrar_sees_no_forms_and_after_the_loss_of_the_role_only_the_own_page() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;
     let person = browser.find("tremblay").await;
@@ -598,7 +693,9 @@ async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     }
     give_role(&site.directory, "rita.registrar", "").await;
     site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| rita.roles.is_empty())).await;
-    assert_eq!(browser.get(&person).await.status, 303, "the session goes on without a role");
+    assert_eq!(browser.get(&person).await.status, 403, "another person is shown without a role");
+    let own = browser.start_page().await;
+    assert!(own.text.contains("<h1>Rita Registrar</h1>") && !own.text.contains("role=\"search\""), "{}", own.text);
 }
 
 #[tokio::test]

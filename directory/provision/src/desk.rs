@@ -385,7 +385,8 @@ impl Desk {
     }
 
     /// One person by provostPersonId, login, address, source id (`registrar:12345` or bare `12345`) or full name. The
-    /// view is audited; when it cannot be, the person is not returned.
+    /// view is audited; when it cannot be, the person is not returned. A principal who may view only their own entry
+    /// gets it without what the help desk, files and policies have written about them.
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
@@ -393,6 +394,9 @@ impl Desk {
             let settings = self.settings.get();
             detail::detail(&found.entry, &addresses, &settings.time_zone, &settings.passwords)?
         };
+        if !principal.may(Permission::ViewPerson) {
+            detail = detail::for_oneself(detail);
+        }
         let audit_id = self.audit.record(principal.actor(), VIEW_PERSON, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             audit_id.map_err(|error| DeskError::AuditUnavailable(format!("the access cannot be audited: {error}")))?;
@@ -400,14 +404,15 @@ impl Desk {
     }
 
     /// The last audit records about a person, newest first and without the views: at most `limit` and
-    /// [`HISTORY_MAX`]. A change that did not succeed completely has its outcome.
+    /// [`HISTORY_MAX`]. A change that did not succeed completely has its outcome. Refused to a principal who may view
+    /// only their own entry: the records name those who have changed it.
     pub async fn history(
         &self,
         principal: &Principal,
         person: &PersonDetail,
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, DeskError> {
-        self.permit_for(principal, Permission::ViewPerson, person).await?;
+        self.permit(principal, Permission::ViewPerson).await?;
         let records = self.audit.history(&person.dn, limit.min(HISTORY_MAX)).await;
         let records =
             records.map_err(|error| DeskError::AuditUnavailable(format!("the audit cannot be read: {error}")))?;

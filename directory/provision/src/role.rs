@@ -96,7 +96,7 @@ pub enum Permission {
     SearchPeople,
     /// List people by affiliation, state, programme and the like, with birth dates and private addresses.
     ListPeople,
-    /// See a person with addresses, vacation rule and history.
+    /// See a person with addresses, vacation rule and history; oneself without history, locks, sources and dates.
     ViewPerson,
     /// Set or clear the vacation rule.
     SetVacation,

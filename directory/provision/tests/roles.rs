@@ -268,6 +268,31 @@ async fn a_refusal_does_not_say_who_exists() {
     site.desk.person(&zoe, "zoe.roy").await.unwrap();
 }
 
+/// Locks, their reasons and the history are written by others, who may not want the person to read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_without_a_role_do_not_see_what_others_wrote_about_them() {
+    let site = Site::start().await;
+    let (desk, now) = (&site.desk, jiff::Timestamp::now());
+    let lock = LockRequest { name: "fees".into(), reason: "unpaid".into(), ..LockRequest::default() };
+    desk.suspend(&admin(), "zoe.roy", lock, now).await.unwrap();
+    let away = ForwardingChange { to: vec!["zoe@example.net".into()], ..ForwardingChange::default() };
+    desk.set_forwarding(&admin(), "zoe.roy", away.clone(), now).await.unwrap();
+    let whole = desk.person(&admin(), "zoe.roy").await.unwrap();
+    assert!(!whole.locks.is_empty() && !whole.set_by_hand.is_empty() && whole.sources == ["registrar:1"]);
+    let zoe = Principal::person("zoe.roy", whole.entry_uuid, ["of a later version"]);
+    let own = desk.person(&zoe, "zoe.roy").await.unwrap();
+    assert_eq!(
+        (&own.summary, &own.addresses, own.forwarding.as_ref()),
+        (&whole.summary, &whole.addresses, Some(&away))
+    );
+    assert!(own.locks.is_empty() && own.set_by_hand.is_empty() && own.sources.is_empty(), "{own:?}");
+    assert!(own.created.is_none() && own.modified.is_none() && own.start_date.is_none(), "{own:?}");
+    let refused = Err(DeskError::NotAllowed(Permission::ViewPerson));
+    assert_eq!(desk.history(&zoe, &own, 10).await.map(drop), refused);
+    assert_eq!(desk.explain(&zoe, "zoe.roy", None).await.map(drop), refused);
+    assert!(desk.history(&admin(), &own, 10).await.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_help_desk_changes_no_credentials_above_its_own() {
     let site = Site::start().await;

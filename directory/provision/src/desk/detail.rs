@@ -81,6 +81,24 @@ pub(super) fn detail(
     })
 }
 
+/// What people may see of themselves without another role: state, addresses, vacation rule, forwarding and quota, and
+/// not what the help desk, files and policies have written about them.
+pub(super) fn for_oneself(detail: PersonDetail) -> PersonDetail {
+    PersonDetail {
+        sources: Vec::new(),
+        program: None,
+        start_date: None,
+        end_date: None,
+        credential: CredentialDetail::default(),
+        locks: Vec::new(),
+        set_by_hand: Vec::new(),
+        objections: Vec::new(),
+        created: None,
+        modified: None,
+        ..detail
+    }
+}
+
 /// The state of the password in an entry at `now`.
 fn credential(person: &Entry, policy: &PasswordPolicy, now: Timestamp) -> CredentialDetail {
     let state = PasswordState::of(StatedPassword {

@@ -44,6 +44,8 @@ impl Desk {
         at: Option<Timestamp>,
     ) -> Result<Explanation, DeskError> {
         let person = self.target(principal, Permission::ViewPerson, &key.into()).await?;
+        // The records name those who changed the person, as those of `Desk::history` do.
+        self.permit(principal, Permission::ViewPerson).await?;
         self.audit_explanation(principal, person.dn().as_str()).await?;
         let addresses = self.addresses_of(person.dn(), ReadPurpose::Show).await?;
         let records = self.records_about(person.dn().as_str()).await?;
