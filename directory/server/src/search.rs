@@ -176,6 +176,10 @@ impl RunningSearch<'_> {
         let candidates = match (self.request.scope, scope.only) {
             (Scope::Base, _) => Some(vec![scope.base]),
             (_, Some(only)) => Some(vec![only]),
+            (Scope::One, None) => {
+                let lists = [tree.children(scope.base), tree.candidates(&self.request.filter)];
+                lists.into_iter().flatten().min_by_key(Vec::len)
+            }
             _ => tree.candidates(&self.request.filter),
         };
         let PagingState { place: from, entries_sent } = match &controls.page {

@@ -144,6 +144,45 @@ impl HashIndex {
     }
 }
 
+/// Maximum number of children that are listed of one entry: containers of policies and the like have fewer, those of
+/// people and addresses more.
+const CHILDREN_LISTED_MAX: usize = 4096;
+
+/// The children of the entries that have few, so that a search among them does not go through the whole directory.
+#[derive(Debug, Default)]
+struct ChildLists {
+    /// The children of each parent; `None` for a parent that has, or once had, too many.
+    lists: HashMap<EntryNumber, Option<Vec<EntryNumber>>>,
+}
+
+impl ChildLists {
+    fn insert(&mut self, parent: EntryNumber, child: EntryNumber) {
+        let list = self.lists.entry(parent).or_insert_with(|| Some(Vec::new()));
+        match list {
+            Some(children) if children.len() < CHILDREN_LISTED_MAX => children.push(child),
+            _ => *list = None,
+        }
+    }
+
+    fn remove(&mut self, parent: EntryNumber, child: EntryNumber) {
+        let Some(list) = self.lists.get_mut(&parent) else { return };
+        if let Some(children) = list {
+            children.retain(|there| *there != child);
+            if children.is_empty() {
+                self.lists.remove(&parent);
+            }
+        }
+    }
+
+    /// The children of an entry; `None` when they are too many.
+    fn get(&self, parent: EntryNumber) -> Option<Vec<EntryNumber>> {
+        match self.lists.get(&parent) {
+            Some(list) => list.clone(),
+            None => Some(Vec::new()),
+        }
+    }
+}
+
 /// An entry at some moment, with all that filters and results need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntrySnapshot<'a> {
@@ -190,6 +229,7 @@ pub(crate) struct Tree {
     free: Vec<EntryNumber>,
     by_name: HashIndex,
     by_value: HashIndex,
+    children: ChildLists,
     hasher: RandomState,
 }
 
@@ -209,6 +249,7 @@ impl Tree {
             free: Vec::new(),
             by_name: HashIndex::default(),
             by_value: HashIndex::default(),
+            children: ChildLists::default(),
             hasher: RandomState::new(),
         })
     }
@@ -405,6 +446,7 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.insert(key, place);
         }
+        self.children.insert(parent, place);
         if let Some(parent) = self.slots.get_mut(parent as usize) {
             parent.children += 1;
         }
@@ -427,6 +469,7 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.remove(key, place);
         }
+        self.children.remove(parent, place);
         if let Some(parent) = self.slots.get_mut(parent as usize) {
             parent.children = parent.children.saturating_sub(1);
         }
@@ -453,6 +496,13 @@ impl Tree {
                 self.floor.advance(csn);
             }
         }
+    }
+
+    /// Returns the places of the children of an entry, in order; `None` when they are too many to be listed.
+    pub(crate) fn children(&self, parent: EntryNumber) -> Option<Vec<EntryNumber>> {
+        let mut places = self.children.get(parent)?;
+        places.sort_unstable();
+        Some(places)
     }
 
     /// Returns the places that may match, in order; `None` when every place must be examined.
@@ -556,4 +606,23 @@ fn split_normalised(text: &str) -> Vec<&str> {
     }
     parts.push(text.get(start..).unwrap_or_default());
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_listed_until_they_are_too_many() {
+        let mut lists = ChildLists::default();
+        assert_eq!(lists.get(1), Some(Vec::new()));
+        (10..13).for_each(|child| lists.insert(1, child));
+        lists.remove(1, 11);
+        lists.remove(2, 11);
+        assert_eq!(lists.get(1), Some(vec![10, 12]));
+        (0..=CHILDREN_LISTED_MAX as EntryNumber).for_each(|child| lists.insert(2, child));
+        assert_eq!((lists.get(2), lists.get(1).map(|children| children.len())), (None, Some(2)));
+        lists.remove(2, 0);
+        assert_eq!(lists.get(2), None, "the list is not complete any more");
+    }
 }
