@@ -7,6 +7,7 @@
 mod batch_audit;
 mod error;
 mod perform;
+mod withdrawal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -428,26 +429,41 @@ impl<'a> ApplyContext<'a> {
         };
         // The result is `Ok`: the semaphore is never closed.
         let _turn = self.turns.acquire().await;
-        let ended = self.write_change((place, change), password).await;
-        if let (_, done, Some(failure)) = &ended {
-            let was_written = |(number, write)| self.performer.was_written((place, number), write);
-            let is_begun = *done > 0 || (0u32..).zip(&change.writes).any(was_written);
+        let (ended, is_begun) = self.write_change((place, change), password).await;
+        if let (_, _, Some(failure)) = &ended {
             self.batch_audit.fail(&id, change, is_begun, failure).await;
         }
         ended
     }
 
-    /// Sends all writes of one person in order.
-    async fn write_change(&self, (place, change): NumberedChange<'_>, password: Option<PasswordValues>) -> ChangeEnd {
-        let mut writes_done = 0;
-        for (number, write) in (0u32..).zip(&change.writes) {
+    /// Sends all writes of one person in order. When one is refused, the person gets no address of this change either.
+    /// Also returns whether a write of a change that failed is left, of this run or an earlier one.
+    async fn write_change(
+        &self,
+        (place, change): NumberedChange<'_>,
+        password: Option<PasswordValues>,
+    ) -> (ChangeEnd, bool) {
+        let (mut writes_done, mut begun) = (0, 0);
+        for (earlier, (number, write)) in (0u32..).zip(&change.writes).enumerate() {
             let password = password.as_ref().filter(|_| write.password.is_some());
-            match self.performer.perform((place, number), write, password).await {
-                Ok(is_written) => writes_done += usize::from(is_written),
-                Err(failure) => return (change.line, writes_done, Some(failure)),
-            }
+            let failure = match self.performer.perform((place, number), write, password).await {
+                Ok(is_written) => {
+                    writes_done += usize::from(is_written);
+                    begun += usize::from(is_written || self.performer.was_written((place, number), write));
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            let withdrawn = match &failure {
+                PersonFailure::Person(_) => self.performer.withdraw(place, change, earlier).await,
+                PersonFailure::Stop(_) => Ok(0),
+            };
+            return match withdrawn {
+                Ok(gone) => ((change.line, writes_done.saturating_sub(gone), Some(failure)), begun > gone),
+                Err(failure) => ((change.line, writes_done, Some(failure)), true),
+            };
         }
-        (change.line, writes_done, None)
+        ((change.line, writes_done, None), true)
     }
 }
 

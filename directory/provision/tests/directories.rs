@@ -403,6 +403,9 @@ async fn two_imports_at_once_never_share_an_address() {
     desk.add_alias(&admin(), "1", "a.roy@example.edu").await.unwrap();
     let stale = apply_to(&desk, &renamed).await.unwrap();
     assert_eq!(stale.failed[0].1, "the entry was changed since the plan was made; import again");
+    let of_refused = "provostAddress=ann.cote@example.edu,";
+    let addresses = below(&desk, "addresses").await;
+    assert!(!addresses.iter().any(|entry| entry.dn.as_str().starts_with(of_refused)), "the refused address is left");
     import(&desk, &one.replace("Roy", "Côté")).await;
     let person = desk.person("a.roy@example.edu").await.unwrap();
     let addresses: Vec<(&str, &str)> =

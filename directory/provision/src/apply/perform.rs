@@ -31,9 +31,9 @@ pub(super) type BatchEntries = HashMap<Dn, WriteReceipt>;
 
 /// Sends the writes of one batch.
 pub(super) struct Performer<'a> {
-    directory: &'a Directory,
-    journal: &'a Journal,
-    context: WriteContext,
+    pub(super) directory: &'a Directory,
+    pub(super) journal: &'a Journal,
+    pub(super) context: WriteContext,
     /// Entries that earlier runs of the batch wrote, with or without recording a receipt.
     entries: BatchEntries,
 }
@@ -204,7 +204,12 @@ fn version(entry: &Entry) -> WriteReceipt {
     }
 }
 
-fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: WriteReceipt) -> Receipt {
+pub(super) fn receipt(
+    (change, number): WritePosition,
+    write: &Write,
+    outcome: WriteOutcome,
+    answer: WriteReceipt,
+) -> Receipt {
     let is_new = write.action.adds();
     Receipt {
         change,

@@ -134,7 +134,8 @@ pub enum WriteOutcome {
     Already,
     /// Not done, for this reason.
     Refused(String),
-    /// Not done: an apply of another plan found that the abandoned batch had not reached this write.
+    /// Not done: an apply of another plan found that the abandoned batch had not reached this write, or the address was
+    /// taken back because a later write of its person was refused.
     NotDone,
 }
 
