@@ -429,9 +429,10 @@ impl<'a> ApplyContext<'a> {
         };
         // The result is `Ok`: the semaphore is never closed.
         let _turn = self.turns.acquire().await;
-        let (ended, is_begun) = self.write_change((place, change), password).await;
-        if let (_, _, Some(failure)) = &ended {
+        let (mut ended, is_begun) = self.write_change((place, change), password).await;
+        if let (_, _, Some(failure)) = &mut ended {
             self.batch_audit.fail(&id, change, is_begun, failure).await;
+            failure.name(change);
         }
         ended
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use provost_client::DirectoryError;
 
+use crate::PersonChange;
 use crate::guard::GuardReport;
 use crate::journal::JournalError;
 
@@ -64,4 +65,34 @@ pub(super) enum PersonFailure {
     Person(String),
     /// The failure concerns every person: the apply stops.
     Stop(ApplyError),
+}
+
+impl PersonFailure {
+    /// Names a change that no line of a file names: one of a class or of the lifecycle.
+    pub(super) fn name(&mut self, change: &PersonChange) {
+        if let Self::Person(reason) = self
+            && change.line == 0
+        {
+            *reason = format!("{}: {reason}", change.what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReasonRule;
+    use crate::plan::{ChangeKind, Reason};
+
+    #[test]
+    fn a_change_without_a_line_is_named() {
+        for (line, expect) in [(0, "class phy101 changes: import again"), (7, "import again")] {
+            let reason = Reason { rule: ReasonRule::Enrolment, words: String::new() };
+            let (what, kind) = ("class phy101 changes".to_owned(), ChangeKind::Class);
+            let change = PersonChange { source: 0, line, what, kind, reason, writes: Vec::new() };
+            let mut failure = PersonFailure::Person("import again".to_owned());
+            failure.name(&change);
+            assert!(matches!(&failure, PersonFailure::Person(reason) if reason == expect), "line {line}");
+        }
+    }
 }
