@@ -224,20 +224,35 @@ impl ClassPlanner<'_> {
             }
             return if is_wanted { self.new_group(class, until, given).map(Some) } else { Ok(None) };
         };
+        let goes_on = until.as_deref().or(held.first(attr::PROVOST_UNTIL)).is_none_or(|until| *until >= *now);
         let mut attributes = if is_over { Vec::new() } else { self.people(class, held)? };
         attributes.extend(self.texts(class, until).filter_map(|(name, after)| {
             let before: Vec<String> = held.texts(name).map(str::to_owned).collect();
             let is_changed = !after.is_empty() && before != [after.as_str()];
             is_changed.then(|| set(name, before, vec![after]))
         }));
-        if attributes.is_empty() {
-            return Ok(None);
-        }
         let name = held.first(attr::CN).unwrap_or_default();
-        let action = WriteKind::ModifyGroup { csn: held.first(attr::ENTRY_CSN).map(Into::into) };
-        let last_batch = held.first(attr::PROVOST_LAST_BATCH).map(Into::into);
-        let write = Write { last_batch, ..Write::new(self.group(name), action, attributes) };
-        Ok(Some(self.planned(class, name, "changes", vec![write])))
+        let mut writes = Vec::new();
+        if !attributes.is_empty() {
+            let action = WriteKind::ModifyGroup { csn: held.first(attr::ENTRY_CSN).map(Into::into) };
+            let last_batch = held.first(attr::PROVOST_LAST_BATCH).map(Into::into);
+            writes.push(Write { last_batch, ..Write::new(self.group(name), action, attributes) });
+        }
+        if goes_on {
+            writes.extend(self.regained_address(name));
+        }
+        Ok((!writes.is_empty()).then(|| self.planned(class, name, "changes", writes)))
+    }
+
+    /// The write that gives the group of a class that goes on its address back. The address is in quarantine when a run
+    /// of the lifecycle has begun to end the class, and an import has changed the group before the run deleted it.
+    fn regained_address(&self, name: &str) -> Option<Write> {
+        let address = format!("{name}@{}", self.domain()?);
+        let (held, owner) = self.actual.addresses.find(&address)?;
+        let is_own = owner.is_some_and(|owner| self.actual.dn(owner) == self.group(name));
+        let regain =
+            || Write::settle(self.actual.suffix(), &held.into(), AddressKind::List, None, ReasonRule::Enrolment);
+        (held.is_quarantined() && is_own).then(regain)
     }
 
     fn new_group(
@@ -337,11 +352,7 @@ impl ClassPlanner<'_> {
         given: &mut GivenNames,
     ) -> Result<(String, Option<Address>), RecordError> {
         let naming = &self.wanted.policies.naming;
-        let domain = match &self.source.classes.lists {
-            ClassLists::Site => Some(naming.domain.as_str()),
-            ClassLists::Domain(domain) => Some(domain.as_str()),
-            ClassLists::NoAddress | ClassLists::Off => None,
-        };
+        let domain = self.domain();
         let base = self.base_name(class);
         for number in 1..=NAMES_TRIED_MAX {
             let name = numbered(&base, number);
@@ -365,6 +376,15 @@ impl ClassPlanner<'_> {
         }
         let words = "no name is free for the group of this class";
         Err(RecordError::warning(class.line, "enrolment", "enrolment.class-name", words))
+    }
+
+    /// The domain of the lists; `None` when they have no address.
+    fn domain(&self) -> Option<&str> {
+        match &self.source.classes.lists {
+            ClassLists::Site => Some(self.wanted.policies.naming.domain.as_str()),
+            ClassLists::Domain(domain) => Some(domain.as_str()),
+            ClassLists::NoAddress | ClassLists::Off => None,
+        }
     }
 
     /// `phy101-01-fall-2026`: course, section and term, else the source's id of the class.

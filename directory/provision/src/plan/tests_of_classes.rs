@@ -144,6 +144,36 @@ fn a_class_that_only_a_delta_names_gets_no_group_without_a_name() {
 }
 
 #[test]
+fn a_class_that_goes_on_gets_its_address_back_from_a_run_that_began_to_end_it() {
+    let name = "phy101-01-fall-2026";
+    let quarantined = |owner: &str| {
+        let mut actual = applied(&first_file());
+        let address = format!("{name}@example.edu");
+        actual.add_address(
+            &Entry::new(crate::tree::address(&suffix(), &address))
+                .with(attr::PROVOST_ADDRESS, address.as_str())
+                .with(attr::PROVOST_ADDRESS_KIND, "quarantined")
+                .with(attr::PROVOST_UNTIL, "20270601000000Z")
+                .with(attr::PROVOST_OWNER, crate::tree::group(&suffix(), owner).as_str()),
+        );
+        actual
+    };
+    let rows = || vec![row("1", "c1", STUDENT, false), row("2", "c1", STUDENT, false), row("3", "c1", TEACHER, false)];
+    let plan = planned(&quarantined(name), rows(), true, "2026-10-01");
+    let [class] = class_changes(&plan)[..] else { panic!("{:?}", plan.changes()) };
+    let written: Vec<String> = class.writes.iter().map(ToString::to_string).collect();
+    let [regained] = &written[..] else { panic!("{written:?}") };
+    assert!(regained.contains("provostAddressKind: quarantined -> list"), "{regained}");
+    assert!(regained.contains("provostUntil: 20270601000000Z -> none"), "{regained}");
+    for (actual, day) in [(quarantined(name), "2027-02-01"), (quarantined("another"), "2026-10-01")] {
+        assert!(class_changes(&planned(&actual, rows(), true, day)).is_empty(), "{day}");
+    }
+    // A row without the end of the term says nothing of a class that is over.
+    let of_delta = vec![Enrolment { term_end: None, ..row("1", "c1", STUDENT, false) }];
+    assert!(class_changes(&planned(&quarantined(name), of_delta, false, "2027-02-01")).is_empty());
+}
+
+#[test]
 fn an_enrolment_of_nobody_is_a_warning_and_takes_nobody_out() {
     let rows = vec![row("9", "c1", STUDENT, false), row("9", "c2", STUDENT, false), row("1", "c1", STUDENT, false)];
     let plan = planned(&DirectoryContent::empty(suffix()), rows, true, "2026-09-01");
