@@ -256,7 +256,9 @@ impl Desk {
                 Err(error) => return self.conclude(change, Err(error)).await,
             }
         }
-        let conditions = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
+        // Once an address is gone, the deletion is completed: refused as outdated, it would leave a group without its list.
+        let compared = entry.first(attr::ENTRY_CSN).filter(|_| !change.is_begun);
+        let conditions = tree::unchanged_since(compared);
         let deleted = self.directory.delete(&entry.dn, conditions).await;
         self.conclude(change, deleted).await
     }
