@@ -12,6 +12,30 @@ use crate::{Ran, run};
 /// The suffix of every test's directory.
 pub const SUFFIX: &str = "dc=example,dc=edu";
 
+/// An entry that `ldapsearch` printed.
+#[derive(Clone, Debug)]
+pub struct FoundEntry {
+    /// The DN as the server spells it.
+    pub dn: String,
+    /// Names and values as they were printed; a value in base64 stays so, and its name ends with a colon.
+    values: Vec<(String, String)>,
+}
+
+impl FoundEntry {
+    fn parse(record: &str) -> Option<Self> {
+        let mut lines = record.lines().filter_map(|line| line.split_once(": "));
+        let (_, dn) = lines.next().filter(|(name, _)| *name == "dn")?;
+        let values = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Some(Self { dn: dn.to_owned(), values })
+    }
+
+    /// The values of an attribute that are printable ASCII.
+    pub fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_named = move |(held, _): &&(String, String)| held.eq_ignore_ascii_case(name);
+        self.values.iter().filter(is_named).map(|(_, value)| value.as_str())
+    }
+}
+
 /// A server, and the identity of a simple bind: a DN with a password, or none for anonymous access.
 #[derive(Clone, Debug)]
 pub struct Ldap {
@@ -76,6 +100,11 @@ impl Ldap {
         let mut arguments = vec!["-LLL", "-o", "ldif-wrap=no", "-b", SUFFIX, filter];
         arguments.extend(attributes);
         self.run("ldapsearch", &arguments)
+    }
+
+    /// The entries that a filter finds below the suffix.
+    pub fn entries(&self, filter: &str, attributes: &[&str]) -> anyhow::Result<Vec<FoundEntry>> {
+        Ok(self.search(filter, attributes)?.good()?.split("\n\n").filter_map(FoundEntry::parse).collect())
     }
 
     /// The DN of the one entry that a filter finds; an error when it finds none or several.

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod command;
+pub mod concurrent;
 pub mod conversation;
 pub mod deadline;
 pub mod http;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use provost_tests::access::RestrictedPerson;
+use provost_tests::concurrent::ConcurrentSite;
 use provost_tests::conversation::base64;
 use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
@@ -610,4 +611,15 @@ fn lists_work_over_slapd() {
         folder: site.folder.path(),
     };
     lists.lists_work().unwrap_or_else(|error| panic!("{error:#}\n{}", site.log()));
+}
+
+/// Many writers over slapd lose nothing, as over the embedded directory.
+#[test]
+fn imports_changes_and_runs_at_once_lose_nothing_over_slapd() {
+    let sink = MailSink::start().unwrap();
+    let site = Site::start(&sink);
+    let (ldap, run) = (site.slapd.ldap(), |arguments: &[&str]| Ok(site.provost(arguments)));
+    let many = ConcurrentSite { provost: &run, ldap: &ldap, folder: site.folder.path() };
+    many.partial_files_of_two_sources().unwrap_or_else(|error| panic!("{error:#}"));
+    many.complete_files_and_classes().unwrap_or_else(|error| panic!("{error:#}"));
 }
