@@ -117,7 +117,8 @@ impl Node {
         let settings = SettingsSource::new(move || ProvisionSettings::of(of_view.snapshot().settings()));
         let webhook_audit = audit.clone();
         let outbox = Arc::new(StateOutbox::new(state.clone()));
-        let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config)).with_outbox(outbox);
+        let provisioning = Directory::new(config.provisioning_config()?);
+        let desk = Desk::new(provisioning, settings, audit, crate::commands::journals(config)).with_outbox(outbox);
         if let Some(server) = &server {
             let of_view = view.clone();
             server.follow_password_policy(move || of_view.snapshot().settings().passwords.clone());

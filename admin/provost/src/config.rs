@@ -36,6 +36,9 @@ const SHARDS_MAX: u8 = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest time for a directory server to answer; after it, a read goes to another server.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for plans, imports and the pages of administrators: a server that many writers keep busy is slow, but no
+/// user waits to log in or to get mail.
+const PROVISIONING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a verified password is remembered: clients open connections every few minutes.
 const CREDENTIAL_TTL: Duration = Duration::from_mins(10);
 
@@ -425,6 +428,11 @@ impl Config {
             connect_timeout: CONNECT_TIMEOUT,
             operation_timeout: OPERATION_TIMEOUT,
         })
+    }
+
+    /// The configuration of the client that plans and changes people.
+    pub(crate) fn provisioning_config(&self) -> anyhow::Result<DirectoryConfig> {
+        Ok(DirectoryConfig { operation_timeout: PROVISIONING_TIMEOUT, ..self.directory_config()? })
     }
 
     /// The settings that provisioning needs before it has read the directory.

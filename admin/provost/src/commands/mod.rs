@@ -52,7 +52,7 @@ pub(crate) struct DeskAccess {
 /// Opens the desk, whether or not the node is running. The directory is accessed with the node's own account; the audit
 /// is in the shared state.
 pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
-    let directory = Directory::new(config.directory_config()?);
+    let directory = Directory::new(config.provisioning_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
 }
