@@ -155,13 +155,11 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let mut planner = Planner::new(wanted, actual);
     let (mut changes, mut rejected) = (Vec::new(), wanted.rejected.clone());
     let mut unchanged = wanted.sources.iter().map(|source| source.repeated).sum();
-    for person in wanted.people() {
-        match planner.change(&person) {
-            Ok(Some(change)) => changes.push(change),
-            Ok(None) => unchanged += 1,
-            Err(problem) => rejected.push((person.origin.source, problem)),
-        }
-    }
+    wanted.for_each_person(|person| match planner.change(&person) {
+        Ok(Some(change)) => changes.push(change),
+        Ok(None) => unchanged += 1,
+        Err(problem) => rejected.push((person.origin.source, problem)),
+    });
     let classes = class_groups::class_changes(wanted, actual, &changes);
     changes.extend(classes.changes);
     changes.extend(absence::absences(wanted, actual, planner.lifecycle()));

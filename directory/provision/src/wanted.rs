@@ -22,6 +22,12 @@ use crate::{NamingPolicy, Policies};
 /// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
+/// Fewest records for which a thread is started.
+const SHARE_MIN: usize = 4096;
+/// People who are derived at once, and such lots that wait for the planner.
+const LOT_PEOPLE: usize = 1024;
+const LOTS_WAITING: usize = 8;
+
 /// The wanted state of all people that the sources name, as far as it is stored: see [`WantedState::people`].
 #[derive(Debug)]
 pub struct WantedState<'a> {
@@ -90,12 +96,28 @@ pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp)
     for (place, source) in numbered(sources) {
         state.warnings.extend(source.warnings.iter().cloned());
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
-        let broken =
-            source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, (policies, now)).err());
-        state.rejected.extend(broken.map(|problem| (place, problem)));
+        state.rejected.extend(broken(source, place, (policies, now)).into_iter().map(|problem| (place, problem)));
     }
     state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     state
+}
+
+/// The problems of the records that break a policy, in their order; found on all cores.
+fn broken(source: &Source, place: u16, at: (&Policies, Timestamp)) -> Vec<RecordError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = source.records.len().div_ceil(cores).max(SHARE_MIN);
+    let of_share = |records: &[SourceRecord]| -> Vec<RecordError> {
+        records.iter().filter_map(|record| WantedPerson::of(record, place, source, at).err()).collect()
+    };
+    std::thread::scope(|scope| {
+        let mut shares = source.records.chunks(share);
+        let first = shares.next();
+        let others: Vec<_> = shares.map(|records| scope.spawn(move || of_share(records))).collect();
+        let first = first.map(of_share).unwrap_or_default();
+        let joined =
+            others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        first.into_iter().chain(joined.flatten()).collect()
+    })
 }
 
 /// The sources with their indexes, as far as a reference to a source reaches.
@@ -177,6 +199,24 @@ impl<'a> WantedState<'a> {
             let person = move |record| WantedPerson::of(record, place, source, (policies, at)).ok();
             source.records.iter().filter_map(person)
         })
+    }
+
+    /// Calls `each` with all people, in the order of [`WantedState::people`]. Another thread derives the next ones
+    /// meanwhile.
+    pub(crate) fn for_each_person(&self, mut each: impl FnMut(WantedPerson<'a>)) {
+        std::thread::scope(|scope| {
+            let (sender, lots) = std::sync::mpsc::sync_channel::<Vec<WantedPerson<'a>>>(LOTS_WAITING);
+            scope.spawn(move || {
+                let mut people = self.people();
+                loop {
+                    let lot: Vec<_> = people.by_ref().take(LOT_PEOPLE).collect();
+                    if lot.is_empty() || sender.send(lot).is_err() {
+                        return;
+                    }
+                }
+            });
+            lots.into_iter().flatten().for_each(&mut each);
+        });
     }
 
     /// The moment for which the state holds.
