@@ -142,7 +142,7 @@ fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded
 }
 
 /// Whether a local part has the name of an office as its first part, or is one but for digits and separators.
-fn looks_like_an_office(local: &str) -> bool {
+pub(crate) fn looks_like_an_office(local: &str) -> bool {
     let is_imitated = |word: &str| IMITATED.contains(&word);
     let first = local.split(['.', '-', '_']).next().unwrap_or_default();
     let spelled: String = local.chars().filter_map(as_letter).collect();

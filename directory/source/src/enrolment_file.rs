@@ -107,7 +107,11 @@ impl EnrolmentColumns {
         let [class, course, section, title, term] =
             [text("class")?, text("course")?, text("section")?, text("title")?, text("term")?];
         // Without an id of its own, a class is its course, section and term.
-        let class = if class.is_empty() { [&*course, &*section, &*term].join("/") } else { class };
+        let class = if class.is_empty() {
+            [&course, &section, &term].map(|part| part.replace('/', "\\/")).join("/")
+        } else {
+            class
+        };
         if class.trim_matches('/').is_empty() {
             return Err(("class", rule::EMPTY.id, rule::EMPTY.words.into()));
         }

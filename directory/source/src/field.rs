@@ -131,12 +131,9 @@ fn read_more(fields: &mut RowFields<'_>, dates: DateFormat, number: Option<&str>
         vacation_text_en: fields.optional(Column::VacationTextEn, vacation_text),
         further: Vec::new(),
     };
-    if fields.is_reversed(more.forward_from, more.forward_until, Column::ForwardUntil) {
-        (more.forward_from, more.forward_until) = (None, None);
-    }
-    if fields.is_reversed(more.vacation_start, more.vacation_end, Column::VacationEnd) {
-        (more.vacation_start, more.vacation_end) = (None, None);
-    }
+    fields.is_reversed(more.forward_from, more.forward_until, Column::ForwardUntil);
+    fields.is_reversed(more.vacation_start, more.vacation_end, Column::VacationEnd);
+    fields.leave_out_faulty(&mut more);
     (more != MoreFields::default()).then(|| Box::new(more))
 }
 
@@ -205,6 +202,43 @@ impl RowFields<'_> {
     }
 
     /// The value of a cell; `None` when it states none, or a wrong one, which is reported.
+    /// Leaves out the whole forwarding, vacation or quota class of which one column is wrong: without its date it would
+    /// hold at once and for ever. The held one stays.
+    fn leave_out_faulty(&mut self, more: &mut MoreFields) {
+        const QUOTA: [Column; 2] = [Column::QuotaClass, Column::QuotaUntil];
+        const FORWARDING: [Column; 3] = [Column::ForwardTo, Column::ForwardFrom, Column::ForwardUntil];
+        const VACATION: [Column; 6] = [
+            Column::VacationStart,
+            Column::VacationEnd,
+            Column::VacationSubjectFr,
+            Column::VacationSubjectEn,
+            Column::VacationTextFr,
+            Column::VacationTextEn,
+        ];
+        if self.is_faulty(&QUOTA) {
+            (more.quota_class, more.quota_until) = (None, None);
+        }
+        if self.is_faulty(&FORWARDING) {
+            (more.forward_from, more.forward_until) = (None, None);
+            more.forward_to = Box::default();
+        }
+        if self.is_faulty(&VACATION) {
+            (more.vacation_start, more.vacation_end) = (None, None);
+            (more.vacation_subject_fr, more.vacation_subject_en) = (None, None);
+            (more.vacation_text_fr, more.vacation_text_en) = (None, None);
+        }
+    }
+
+    /// Whether one of these columns has a problem. None of them then clears a held value.
+    fn is_faulty(&mut self, columns: &[Column]) -> bool {
+        let is_of = |problem: &RecordError| columns.iter().any(|column| column.name() == problem.column);
+        let is_faulty = self.problems.iter().any(is_of);
+        if is_faulty {
+            columns.iter().for_each(|column| self.cleared.remove(*column));
+        }
+        is_faulty
+    }
+
     fn optional<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, Broken>) -> Option<T> {
         let field = match self.row.cell(column) {
             Cell::Text(field) if field.trim().is_empty() => {

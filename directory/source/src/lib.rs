@@ -35,8 +35,8 @@ pub use field::{check_password, text};
 pub use followed_file::FollowedFile;
 pub use number::{person_key, without_zeros};
 pub use profile::{
-    Blank, ClassGroups, ClassLists, Coverage, Encoding, FileFormat, FollowedOrigin, FollowedServer, PROFILE_LINE_MAX,
-    PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR, SourceProfile, check_source_name,
+    Blank, ClassGroups, ClassLists, Coverage, Encoding, FileFormat, FollowedOrigin, FollowedServer, LOSS_SHARE,
+    PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR, SourceProfile, check_source_name,
 };
 pub use record::{
     Affiliation, AffiliationRow, Enrolment, EnrolmentRole, Enrolments, FileError, MoreFields, RecordError, Severity,

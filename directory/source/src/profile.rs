@@ -14,7 +14,7 @@ use crate::column::{Column, ColumnSet};
 use crate::date::DateFormat;
 use crate::record::{Affiliation, AffiliationRow};
 
-pub use classes::{ClassGroups, ClassLists};
+pub use classes::{ClassGroups, ClassLists, LOSS_SHARE};
 pub use followed::{FollowedOrigin, FollowedServer};
 pub(crate) use number_shape::NumberShape;
 pub use parse::ProfileError;

@@ -94,6 +94,23 @@ impl Disposition {
         self
     }
 
+    /// The same without redirects, for a message that has come back: it stays in INBOX if it has no other place. `None` when
+    /// the account only forwards.
+    pub(crate) fn without_redirects(mut self, person: &Person) -> Option<Self> {
+        if self.redirects.is_empty() {
+            return Some(self);
+        }
+        self.redirects.clear();
+        let is_lost = self.mailboxes.is_empty() && self.reject.is_none();
+        if is_lost && person.access.receiving == MailIntake::ForwardOnly {
+            return None;
+        }
+        if is_lost {
+            self.mailboxes.push(MailboxName::inbox());
+        }
+        Some(self)
+    }
+
     /// RFC 5228 §2.10.6: an error in a script keeps the message.
     fn keep_after(error: &SieveError, person: &Person) -> Self {
         metrics::counter!("provost_sieve_errors_total").increment(1);
@@ -113,7 +130,8 @@ impl Disposition {
         self.mailboxes.iter().map(append).collect()
     }
 
-    /// A redirect keeps the reverse-path, which RFC 5228 §4.2 permits. Our Delivered-To in the message ends a loop.
+    /// A redirect keeps the reverse-path, which RFC 5228 §4.2 permits. Our Delivered-To in the message ends a loop: see
+    /// [`crate::trace::local_hops`] and [`crate::trace::is_looping`].
     ///
     /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success itself and asks the
     /// next hop for no such report.

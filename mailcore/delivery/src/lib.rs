@@ -32,6 +32,8 @@ pub use outcome::{Delivered, RecipientRefusal};
 const UNKNOWN_RETRIES_MAX: usize = 3;
 /// The mailbox that takes quarantined messages in an account without a mailbox of the use `\Junk`.
 const JUNK: &str = "Junk";
+/// People within the site who may send a message on, one after the other.
+const LOCAL_HOPS_MAX: usize = 5;
 
 /// One message for one recipient.
 #[derive(Clone, Copy)]
@@ -131,10 +133,32 @@ impl Delivery {
                 self.carry_out(incoming, &person, disposition).await
             }
             Ok(person) => match Disposition::of(&person, incoming, &self.view).forwarded(&person, incoming.now) {
-                Some(disposition) => self.carry_out(incoming, &person, disposition.without_lists(&self.view)).await,
+                Some(disposition) => self.forward_or_keep(incoming, &person, disposition).await,
                 None => Delivered::Refused(RecipientRefusal::Closed),
             },
             Err(delivered) => delivered,
+        }
+    }
+
+    /// Carries out what the person's rules and forwarding ask for. A message that comes back to a person who has sent it on
+    /// within the site stays there, and so does one that many people have sent on: people who forward to each other
+    /// would otherwise multiply it without end.
+    async fn forward_or_keep(
+        &self,
+        incoming: IncomingMessage<'_>,
+        person: &Arc<Person>,
+        disposition: Disposition,
+    ) -> Delivered {
+        let disposition = disposition.without_lists(&self.view);
+        let hops = if disposition.redirects.is_empty() { Vec::new() } else { trace::local_hops(incoming.message) };
+        let is_own = |hop: &Address| matches!(self.recipient(hop), RecipientStatus::Person(other) if other.entry_uuid == person.entry_uuid);
+        if hops.len() < LOCAL_HOPS_MAX && !hops.iter().any(is_own) {
+            return self.carry_out(incoming, person, disposition).await;
+        }
+        tracing::warn!(account = %person.entry_uuid, hops = hops.len(), "a forwarding leads back or too far: not sent on");
+        match disposition.without_redirects(person) {
+            Some(disposition) => self.carry_out(incoming, person, disposition).await,
+            None => Delivered::Refused(RecipientRefusal::Loop),
         }
     }
 

@@ -64,7 +64,14 @@ fn people() -> Vec<Person> {
         Person { quota_octets: Some(100), ..person("full") },
         Person { vacation: Some(Box::new(vacation())), ..person("away") },
         Person { vacation: Some(Box::new(Vacation { end: Some(at(1)), ..vacation() })), ..person("back") },
+        Person { access: forwarding_to("zoe", false), ..person("ping") },
     ]
+}
+
+fn forwarding_to(local: &str, keeps_copy: bool) -> provost_view::Access {
+    let to = [Address::parse(&format!("{local}@example.edu")).unwrap()].into();
+    let forwarding = provost_view::Forwarding { to, keeps_copy, start: None, end: None };
+    provost_view::Access { forwarding: Some(Box::new(forwarding)), ..provost_view::Access::default() }
 }
 
 /// The memory store with faults before or after its commits.
@@ -344,6 +351,22 @@ async fn a_vacation_answers_once() {
 
 const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example.edu\r\nSubject: hi\r\n\
     Message-ID: <1@example.org>\r\n\r\nhello\r\n";
+
+/// People who forward to each other get a message once each.
+#[tokio::test]
+async fn a_message_that_comes_back_to_its_forwarder_stays() {
+    let site = site(&[]);
+    let of = |hops: &[&str]| {
+        let trace: String = hops.iter().map(|hop| format!("Return-Path: <>\r\nDelivered-To: {hop}\r\n")).collect();
+        [trace.as_bytes(), MESSAGE].concat()
+    };
+    assert_eq!(deliver(&site, 1, "ann@example.org", "ping", &of(&[])).await, Delivered::Stored);
+    assert_eq!((site.queued().await.len(), inbox(&site, "ping").await.len()), (1, 0));
+    for (id, hops) in [(2, &["zoe@example.edu", "Ping@example.edu"][..]), (3, &["zoe@example.edu"; 5])] {
+        assert_eq!(deliver(&site, id, "ann@example.org", "ping", &of(hops)).await, Delivered::Stored);
+        assert_eq!((site.queued().await.len(), inbox(&site, "ping").await.len()), (1, id as usize - 1));
+    }
+}
 
 /// A delivery of unknown outcome is repeated; its reply is queued once, together with the message.
 #[tokio::test]

@@ -26,16 +26,32 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
 /// Only deliveries of this host count: a Delivered-To counts when this host wrote the next Received below it. Another
 /// server may have added a Delivered-To to mail that moved here or came through a front server: no sign of a loop.
 pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
-    let (mut is_delivered, mut deliveries) = (false, 0);
+    let (mut above, mut deliveries) = (0, 0);
     for field in HeaderSection::of(message).iter() {
-        if field.is("Delivered-To") {
-            is_delivered = field.value().eq_ignore_ascii_case(recipient.as_str());
-        } else if field.is("Received") && std::mem::take(&mut is_delivered) && is_own_received(&field.value(), hostname)
-        {
-            deliveries += 1;
+        if field.is("Delivered-To") && field.value().eq_ignore_ascii_case(recipient.as_str()) {
+            above += 1;
+        } else if field.is("Received") {
+            let of_received = std::mem::take(&mut above);
+            deliveries += if is_own_received(&field.value(), hostname) { of_received } else { 0 };
         }
     }
     deliveries >= LOOP_DELIVERIES_MIN
+}
+
+/// The addresses through which the message has come since this host received it, the last one first: each is that of a
+/// person who sends it on within the site, or of a list. They stand above the first Received, which this host writes at
+/// each arrival.
+pub(crate) fn local_hops(message: &[u8]) -> Vec<Address> {
+    let mut hops = Vec::new();
+    for field in HeaderSection::of(message).iter() {
+        if field.is("Received") {
+            break;
+        }
+        if field.is("Delivered-To") {
+            hops.extend(Address::parse(field.value().trim()).ok());
+        }
+    }
+    hops
 }
 
 #[cfg(test)]
@@ -55,6 +71,14 @@ mod tests {
     }
 
     #[test]
+    fn hops_within_the_site_stand_above_the_first_received() {
+        let message = b"Return-Path: <>\r\nDelivered-To: b@example.edu\r\nReturn-Path: <>\r\n\
+            Delivered-To: a@example.edu\r\nReceived: x\r\nDelivered-To: c@example.edu\r\n\r\nDelivered-To: d@e.edu\r\n";
+        let hops: Vec<String> = local_hops(message).iter().map(|address| address.as_str().to_owned()).collect();
+        assert_eq!(hops, ["b@example.edu", "a@example.edu"]);
+    }
+
+    #[test]
     fn finds_a_loop() {
         let zoe = Address::parse("zoe@example.edu").unwrap();
         let trace = |to: &str, by: &str| {
@@ -67,6 +91,11 @@ mod tests {
             ("sent again by its recipient", own.repeat(2), false),
             ("a loop", own.repeat(3), true),
             ("a loop through another server", format!("{own}{other}{own}{other}{own}"), true),
+            (
+                "a loop within the site",
+                format!("{0}{0}{0}{own}", "Delivered-To: ann@example.edu\r\nDelivered-To: zoe@example.edu\r\n"),
+                true,
+            ),
             ("an earlier server", other.repeat(9), false),
             ("an earlier server's field, without a trace", "Delivered-To: zoe@example.edu\r\n".repeat(9), false),
             ("deliveries to another address", trace("ann@example.edu", "mx.example.edu (Provost)").repeat(9), false),

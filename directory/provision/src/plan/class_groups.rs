@@ -21,13 +21,18 @@ use super::person_name::PersonName;
 use super::planner::person_uuid;
 use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::desk::GROUP_MEMBERS_MAX;
-use crate::source::{ClassLists, Enrolment, EnrolmentRole, RecordError, Source, person_key};
+use crate::naming::looks_like_an_office;
+use crate::source::{ClassLists, Enrolment, EnrolmentRole, LOSS_SHARE, RecordError, Source, person_key};
 use crate::wanted::WantedState;
 use crate::write::{AddressKind, Write, WriteKind};
 use crate::{ReasonRule, calendar, tree};
 
-/// Longest name of a group, octets: it is also the local part of an address.
-const NAME_OCTETS_MAX: usize = 64;
+/// Longest name of a group, octets: it is also the local part of an address, and so is the address of its owners.
+const NAME_OCTETS_MAX: usize = 64 - OWNER.len();
+/// What follows the name of a list in the address of its owners, which its copies have as reverse-path.
+const OWNER: &str = "-owner";
+/// Members that a class may lose at once, whatever their share.
+const LOSS_MIN: usize = 10;
 /// Names that are tried for one class: the name itself, then with 2, 3, and so on.
 const NAMES_TRIED_MAX: u32 = 1000;
 /// Longest description, course and term, characters: the bounds of the schema.
@@ -129,6 +134,8 @@ struct EnrolledClass<'a> {
     term: &'a str,
     end: Option<Date>,
     is_described: bool,
+    /// Whether an enrolment names somebody whom nobody knows: perhaps a member, whose number is damaged.
+    has_unknown: bool,
     /// Who takes or teaches the class, by their DN.
     members: BTreeSet<String>,
     teachers: BTreeSet<String>,
@@ -148,7 +155,14 @@ fn classes<'a>(
     let mut classes: Vec<EnrolledClass<'a>> = Vec::new();
     let mut unknown: HashSet<&str> = HashSet::new();
     for enrolment in &source.enrolments.rows {
-        let Some(dn) = people.dn(&enrolment.person_id) else {
+        let dn = people.dn(&enrolment.person_id);
+        let place = *places.entry(&enrolment.class).or_insert(classes.len());
+        if place == classes.len() {
+            classes.push(EnrolledClass { id: &enrolment.class, line: enrolment.line, ..EnrolledClass::default() });
+        }
+        let Some(class) = classes.get_mut(place) else { continue };
+        let Some(dn) = dn else {
+            class.has_unknown = true;
             // Once for each person, however many classes they take.
             if unknown.insert(&enrolment.person_id) {
                 warnings.push(RecordError::warning(
@@ -160,13 +174,7 @@ fn classes<'a>(
             }
             continue;
         };
-        let place = *places.entry(&enrolment.class).or_insert(classes.len());
-        if place == classes.len() {
-            classes.push(EnrolledClass { id: &enrolment.class, line: enrolment.line, ..EnrolledClass::default() });
-        }
-        if let Some(class) = classes.get_mut(place) {
-            class.take(enrolment, dn.as_str(), today);
-        }
+        class.take(enrolment, dn.as_str(), today);
     }
     classes
 }
@@ -290,7 +298,7 @@ impl ClassPlanner<'_> {
         let owners: BTreeSet<&str> = held.texts(attr::OWNER).collect();
         let is_complete = self.source.enrolments.are_complete;
         let has_left = |dn: &str, name: &str| {
-            if is_complete {
+            if is_complete && !class.has_unknown {
                 return true;
             }
             // Whoever teaches the class has not left it when an enrolment as a student ends.
@@ -310,13 +318,27 @@ impl ClassPlanner<'_> {
                 .map(|dn| (*dn).to_owned())
                 .collect();
             if name == attr::MEMBER {
-                self.check_size(class, present.len() + new.len())?;
+                self.check_loss(class, gone.len(), present.len())?;
+                self.check_size(class, present.len() + new.len() - gone.len())?;
             }
             if !new.is_empty() || !gone.is_empty() {
                 changes.push(AttributeChange::exchange(name, gone, new, ReasonRule::Enrolment));
             }
         }
         Ok(changes)
+    }
+
+    /// Refuses to empty a class: half a file, or one with damaged numbers, would.
+    fn check_loss(&self, class: &EnrolledClass<'_>, gone: usize, of: usize) -> Result<(), RecordError> {
+        let share = usize::from(self.source.classes.loss_share.unwrap_or(LOSS_SHARE));
+        if gone < LOSS_MIN || gone * 100 <= of * share {
+            return Ok(());
+        }
+        let words = format!(
+            "the class would lose {gone} of {of} members, more than {share} %: its group stays as it is. If the file is \
+             right, the profile can say so (class-loss 100)"
+        );
+        Err(RecordError::warning(class.line, "enrolment", "enrolment.class-loss", words))
     }
 
     fn check_size(&self, class: &EnrolledClass<'_>, members: usize) -> Result<(), RecordError> {
@@ -353,7 +375,11 @@ impl ClassPlanner<'_> {
     ) -> Result<(String, Option<Address>), RecordError> {
         let naming = &self.wanted.policies.naming;
         let domain = self.domain();
-        let base = self.base_name(class);
+        let mut base = self.base_name(class);
+        // With a number it would still look like it.
+        if looks_like_an_office(&base) || is_of_owners(&base) {
+            base = shortened(&format!("class-{base}-list"), NAME_OCTETS_MAX);
+        }
         for number in 1..=NAMES_TRIED_MAX {
             let name = numbered(&base, number);
             let address = match domain.map(|domain| Address::parse(&format!("{name}@{domain}"))) {
@@ -364,6 +390,8 @@ impl ClassPlanner<'_> {
             let is_free = !self.actual.group_names.contains(&name)
                 && !given.groups.contains(&name)
                 && !naming.is_reserved(&name)
+                && !looks_like_an_office(&name)
+                && !is_of_owners(&name)
                 && address.as_ref().is_none_or(|address| {
                     let is_given = given.addresses.contains(address.as_str());
                     !is_given && self.actual.is_free_for(address.as_str(), &self.group(&name))
@@ -427,6 +455,11 @@ fn key(dn: &str) -> String {
 
 fn keys<T: AsRef<str>>(dns: &BTreeSet<T>) -> HashSet<String> {
     dns.iter().map(|dn| key(dn.as_ref())).collect()
+}
+
+/// Whether a name is that of the owners of another list, also with a number.
+fn is_of_owners(name: &str) -> bool {
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').ends_with(OWNER)
 }
 
 fn numbered(base: &str, number: u32) -> String {

@@ -5,8 +5,6 @@ use std::collections::{HashMap, HashSet};
 use provost_client::ReceivedEntry;
 use provost_schema::attr;
 
-use crate::source::person_key;
-
 /// provostGroupKind of the group of a class.
 pub(crate) const ENROLMENT: &str = "enrolment";
 
@@ -27,21 +25,22 @@ pub(super) const CLASS_ATTRIBUTES: [&str; 10] = [
     attr::ENTRY_CSN,
 ];
 
-/// The groups of classes by the source's id, `SOURCE:CLASS`.
+/// The groups of classes by the source's id, `SOURCE:CLASS`, as it is spelled: of ids that differ only in case, each has a
+/// class of its own.
 #[derive(Default)]
 pub(super) struct ClassTable(HashMap<String, ReceivedEntry>);
 
 impl ClassTable {
     /// The group of a class.
     pub(super) fn of_class(&self, source_id: &str) -> Option<&ReceivedEntry> {
-        self.0.get(&person_key(source_id))
+        self.0.get(source_id)
     }
 }
 
 impl Extend<ReceivedEntry> for ClassTable {
     fn extend<I: IntoIterator<Item = ReceivedEntry>>(&mut self, entries: I) {
         let keyed = entries.into_iter().filter_map(|entry| {
-            let key = entry.first(attr::PROVOST_SOURCE_ID).map(person_key)?;
+            let key = entry.first(attr::PROVOST_SOURCE_ID)?.to_owned();
             Some((key, entry))
         });
         self.0.extend(keyed);

@@ -42,7 +42,11 @@ const TEACHER: EnrolmentRole = EnrolmentRole::Teacher;
 
 /// The plan of three people and their enrolments.
 fn planned(actual: &DirectoryContent, rows: Vec<Enrolment>, are_complete: bool, day: &str) -> Plan {
-    let text = "person_id,given_name,family_name,affiliation\n1,Zoe,Roy,student\n2,Bo,Li,student\n3,Ann,Abe,faculty\n";
+    planned_of("1,Zoe,Roy,student\n2,Bo,Li,student\n3,Ann,Abe,faculty\n", actual, rows, are_complete, day)
+}
+
+fn planned_of(people: &str, actual: &DirectoryContent, rows: Vec<Enrolment>, are_complete: bool, day: &str) -> Plan {
+    let text = format!("person_id,given_name,family_name,affiliation\n{people}");
     let profile = SourceProfile::built_in("sis");
     let mut source = read_file(&profile, text.as_bytes(), &ReadOptions::default()).unwrap();
     source.enrolments = Enrolments { rows, are_complete };
@@ -134,6 +138,48 @@ fn a_class_that_no_enrolment_names_keeps_its_group_and_one_that_is_over_gets_non
     let empty = DirectoryContent::empty(suffix());
     assert!(class_changes(&planned(&empty, vec![row("1", "c1", STUDENT, false)], true, "2027-02-01")).is_empty());
     assert!(class_changes(&planned(&empty, vec![row("1", "c1", STUDENT, true)], true, "2026-10-01")).is_empty());
+}
+
+#[test]
+fn ids_that_differ_in_case_are_two_classes_and_a_repeat_changes_nothing() {
+    let rows = || vec![row("1", "c1", STUDENT, false), row("2", "C1", STUDENT, false)];
+    let plan = planned(&DirectoryContent::empty(suffix()), rows(), true, "2026-09-01");
+    assert_eq!(class_changes(&plan).len(), 2);
+    assert!(class_changes(&planned(&applied(&plan), rows(), true, "2026-09-02")).is_empty());
+}
+
+#[test]
+fn a_class_keeps_members_whom_a_doubtful_file_does_not_name() {
+    let actual = applied(&first_file());
+    let unknown = vec![row("1", "c1", STUDENT, false), row("X2", "c1", STUDENT, false), row("3", "c1", TEACHER, false)];
+    assert!(class_changes(&planned(&actual, unknown, true, "2026-10-01")).is_empty());
+    // Many members at once.
+    let people = |numbers: std::ops::Range<u32>| -> String {
+        numbers.map(|number| format!("{number},Zoe{number},Roy,student\n")).collect()
+    };
+    let classes = |numbers: std::ops::Range<u32>| -> Vec<Enrolment> {
+        numbers.map(|number| row(&number.to_string(), "c1", STUDENT, false)).collect()
+    };
+    let full = planned_of(&people(1..25), &DirectoryContent::empty(suffix()), classes(1..25), true, "2026-09-01");
+    let actual = applied(&full);
+    let half = planned_of(&people(1..25), &actual, classes(1..12), true, "2026-10-01");
+    assert_eq!((class_changes(&half).len(), half.warnings()[0].rule.as_str()), (0, "enrolment.class-loss"));
+    let few = planned_of(&people(1..25), &actual, classes(1..20), true, "2026-10-01");
+    assert_eq!(values(class_changes(&few)[0], attr::MEMBER).map(|(gone, _)| gone.len()), Some(5));
+}
+
+#[test]
+fn no_class_takes_the_name_of_an_office_or_of_owners() {
+    for (course, name) in [
+        ("postmaster", "class-postmaster-list"),
+        ("phy101 owner", "class-phy101-owner-list"),
+        (&"a".repeat(80), &*"a".repeat(58)),
+    ] {
+        let row =
+            Enrolment { course: course.into(), section: "".into(), term: "".into(), ..row("1", "c1", STUDENT, false) };
+        let plan = planned(&DirectoryContent::empty(suffix()), vec![row], true, "2026-09-01");
+        assert_eq!(values(class_changes(&plan)[0], attr::CN).unwrap().1, [name], "{course}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use super::{check_source_name, folded};
 
 /// Longest time for which the list of a class goes on after its term, days.
 const DAYS_MAX: u16 = 3660;
+/// Largest share of its members that a file takes out of a class where the profile does not say otherwise, percent.
+pub const LOSS_SHARE: u8 = 50;
 
 /// The groups of the classes of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct ClassGroups {
     pub lists: ClassLists,
     /// Days after the last day of the term for which the list takes mail.
     pub days_after: u16,
+    /// Largest share of its members, in percent, that a file takes out of a class; `None` for [`LOSS_SHARE`].
+    pub loss_share: Option<u8>,
     /// The sender's names of the columns of a file of enrolments, in lower case, with ours.
     pub columns: Vec<(String, String)>,
     /// The source whose numbers of people a file of enrolments has; `None` for its own.
@@ -49,7 +53,8 @@ impl ClassLists {
 
 impl ClassGroups {
     /// The keys of a profile that concern classes.
-    pub(super) const KEYS: [&'static str; 4] = ["class-lists", "class-days", "class-column", "numbers-of"];
+    pub(super) const KEYS: [&'static str; 5] =
+        ["class-lists", "class-days", "class-loss", "class-column", "numbers-of"];
 
     /// Reads one line of a profile; the error is the rule that it breaks.
     pub(super) fn set(&mut self, key: &str, words: &str) -> Result<(), String> {
@@ -57,6 +62,10 @@ impl ClassGroups {
             "class-days" => {
                 let days = words.parse().ok().filter(|days| *days <= DAYS_MAX);
                 self.days_after = days.ok_or_else(|| format!("a number of days, at most {DAYS_MAX}"))?;
+            }
+            "class-loss" => {
+                let share = words.trim_end_matches('%').trim_end().parse().ok().filter(|share| *share <= 100);
+                self.loss_share = Some(share.ok_or("a share in percent, at most 100")?);
             }
             "class-column" => {
                 let pair = words.split_once(char::is_whitespace).map(|(ours, theirs)| (folded(theirs), folded(ours)));
@@ -92,6 +101,7 @@ impl ClassGroups {
         };
         let mut lines: Vec<String> = lists.map(|lists| format!("class-lists {lists}")).into_iter().collect();
         lines.extend((self.days_after > 0).then(|| format!("class-days {}", self.days_after)));
+        lines.extend(self.loss_share.map(|share| format!("class-loss {share}")));
         lines.extend(self.columns.iter().map(|(theirs, ours)| format!("class-column {ours} {theirs}")));
         lines.extend(self.numbers_of.iter().map(|source| format!("numbers-of {source}")));
         lines

@@ -39,7 +39,7 @@ const COVERAGES: [(Coverage, &str); 2] = [(Coverage::Complete, "complete"), (Cov
 const BLANKS: [(Blank, &str); 3] = [(Blank::Keep, "keep"), (Blank::Clear, "clear"), (Blank::Unknown, "unknown")];
 
 /// Keys of which a profile has at most one line.
-const SINGLE: [&str; 16] = [
+const SINGLE: [&str; 17] = [
     "version",
     "format",
     "encoding",
@@ -55,6 +55,7 @@ const SINGLE: [&str; 16] = [
     "complete-read",
     "class-lists",
     "class-days",
+    "class-loss",
     "numbers-of",
 ];
 
@@ -144,7 +145,7 @@ impl SourceProfile {
             _ => {
                 return Err(
                     "not one of version, format, encoding, separator, date-format, column, ignore, affiliation, \
-                            constant, blank, trailer, row-count, number, coverage, precedence, class-lists, class-days, class-column, numbers-of, server, base, filter, \
+                            constant, blank, trailer, row-count, number, coverage, precedence, class-lists, class-days, class-loss, class-column, numbers-of, server, base, filter, \
                             bind-dn, password-file, complete-read"
                         .to_owned(),
                 );
