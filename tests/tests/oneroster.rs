@@ -221,6 +221,11 @@ fn a_delta_changes_only_what_it_names() {
     let ended = provost(&sis.node, &["person", "show", "sis:u-3"]).unwrap();
     has(&ended, &["active", "faculty"]);
 
+    // The same role, active again, brings the affiliation back.
+    let roles = format!("{ROLES}ro-2,active,2026-11-20T11:00:00.000Z,u-2,primary,student,,,org-arts,\r\n");
+    sis.import(&archive("1.2", "delta", &[("roles", roles)].into()));
+    has(&provost(&sis.node, &["person", "show", "sis:u-2"]).unwrap(), &["active", "student"]);
+
     // A delta without any row that is read changes nothing.
     let before = sis.directory();
     let again = [USERS_1_2, &user("u-1", "active", "Zoé", "Gagné")].concat().replace(when, "2026-11-21T10:00:00.000Z");

@@ -111,16 +111,16 @@ impl IdentifyingFacts<'_> {
     }
 }
 
-/// Whether two people are probably one: the same names, perhaps interchanged, or at least the same given name; and of
-/// birth date and private address one is the same, while the other does not differ. Two people may have the same name
-/// and birth date, and a family may share an address; that is why both are looked at. Only the private address counts
-/// when the family names differ, as after a marriage.
+/// Whether two people are probably one. With the same names, perhaps interchanged: by the birth date, or by the private
+/// address where a birth date is missing. Two people may share names and birth date, but far more often one person has
+/// two numbers, and somebody must look. With the given name only, as after a marriage: by the private address, unless the
+/// birth dates differ. A family may share an address, so it alone is not enough.
 fn is_same(one: &IdentifyingFacts<'_>, other: &IdentifyingFacts<'_>) -> bool {
     let agree = |one: Option<&str>, other: Option<&str>| Some(one?.eq_ignore_ascii_case(other?));
     let birth = agree(one.birth.as_deref(), other.birth.as_deref());
     let mail = agree(one.mail, other.mail);
     if one.has_the_names_of(other) {
-        return matches!((birth, mail), (Some(true), Some(true) | None) | (None, Some(true)));
+        return matches!((birth, mail), (Some(true), _) | (None, Some(true)));
     }
     let [given, _] = &one.names;
     let [other_given, _] = &other.names;

@@ -198,6 +198,10 @@ impl Part {
                 row.set(column, Cell::Text(text));
             }
         }
+        // A role that stands and states no end has none: the end that an earlier delta gave is over.
+        if self.affiliation.is_some() && self.end.is_none() {
+            row.set(Column::EndDate, Cell::Null);
+        }
         row
     }
 }
