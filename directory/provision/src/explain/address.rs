@@ -201,7 +201,8 @@ fn of_person(entry: &Entry, now: Timestamp) -> MailDestination {
         return MailDestination::Mailbox { person, name };
     }
     let options = |word: &str| entry.texts(attr::MAIL_DELIVERY_OPTION).any(|held| held.eq_ignore_ascii_case(word));
-    let keeps_copy = !forward_only && (options("mailbox") || options("both"));
+    // As the View reads it: without a word, a copy stays.
+    let keeps_copy = !forward_only && (options("mailbox") || !options("forward"));
     MailDestination::Forward { person, name, addresses, keeps_copy }
 }
 
@@ -210,9 +211,7 @@ fn forwarding(entry: &Entry, now: Timestamp) -> Vec<String> {
     let time = |name: &str| entry.first(name).and_then(parse_generalized);
     let has_begun = time(attr::PROVOST_FORWARD_START).is_none_or(|start| start <= now);
     let has_ended = time(attr::PROVOST_FORWARD_END).is_some_and(|end| end < now);
-    let mode = |word: &str| entry.texts(attr::MAIL_DELIVERY_OPTION).any(|held| held.eq_ignore_ascii_case(word));
-    let is_on = mode("forward") || mode("both");
-    if !has_begun || has_ended || !is_on {
+    if !has_begun || has_ended {
         return Vec::new();
     }
     entry.texts(attr::MAIL_FORWARDING_ADDRESS).map(str::to_owned).collect()
