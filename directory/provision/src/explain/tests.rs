@@ -387,11 +387,7 @@ fn mail_goes_where_the_attributes_say() {
         ),
         // A file states no word: mail goes on and a copy stays, except where the account only forwards.
         (&own, Some(person(&[to])), "mail is forwarded to ida@home, for Ida, and a copy stays"),
-        (
-            &own,
-            Some(person(&[to, ("provostRestriction", "forward-only")])),
-            "mail is forwarded to ida@home, for Ida",
-        ),
+        (&own, Some(person(&[to, ("provostRestriction", "forward-only")])), "mail is forwarded to ida@home, for Ida"),
         (&own, Some(person(&[("provostState", "closed")])), "mail is refused: the account of Ida, closed"),
         (
             &own,
