@@ -28,7 +28,8 @@ impl ConcurrentSite<'_> {
     /// imports classes of the same names, the help desk changes people and groups, and the lifecycle runs.
     pub fn complete_files_and_classes(&self) -> anyhow::Result<()> {
         for source in ["timetable", "labs"] {
-            let profile = self.write(&format!("{source}.source"), "format enrolments\nnumbers-of reg\n")?;
+            let profile =
+                self.write(&format!("{source}.source"), "format enrolments\nnumbers-of reg\nclass-loss 100\n")?;
             self.patiently(&["source", "set", source, &profile])?.good()?;
         }
         self.merge(0)?;
