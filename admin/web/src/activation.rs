@@ -14,7 +14,7 @@ use provost_provision::{DeskError, Invitee, Permission};
 use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::{change_and_return, run_to_end};
 use crate::form::{NoFields, SessionForm, foreign_form, unreadable_form};
 use crate::own_password::{activated_page, hint};
 use crate::page::{desk_failure, failure, outcome_unknown, page};
@@ -189,10 +189,7 @@ pub(crate) async fn send(
     let signed_in = form.signed_in;
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.send_activation(&principal, &key).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(sent) => Ok(redirect_with_flash(&web, &signed_in, &id, "activation.sent", sent.to).await),
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    change_and_return(&web, &signed_in, &id, change, ("activation.sent", |sent| sent.to)).await
 }
 
 /// The person of a link. Attempts that find none are counted for the person whom the link names and for the address.

@@ -7,7 +7,7 @@ use provost_provision::{DatedValue, DeskError, ManualOrigin, Permission};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::moment;
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::change_and_return;
 use crate::form::SessionForm;
 use crate::language::Language;
 use crate::page::desk_failure;
@@ -32,13 +32,8 @@ pub(crate) async fn follow(
     };
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.follow_sources(&principal, &key, value, Timestamp::now()).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(_) => {
-            let name = signed_in.visitor.language.name("attribute", &fields.attribute);
-            Ok(redirect_with_flash(&web, &signed_in, &id, "by_hand.followed", name).await)
-        }
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    let name = signed_in.visitor.language.name("attribute", &fields.attribute);
+    change_and_return(&web, &signed_in, &id, change, ("by_hand.followed", |_| name)).await
 }
 
 /// One value on the person's page.

@@ -9,7 +9,7 @@ use provost_provision::{DeskError, ForwardingChange, Permission};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::period;
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::{change_and_return, redirect_with_flash, run_to_end};
 use crate::form::{NoFields, SessionForm};
 use crate::form_field::{FieldProblem, FormField, SentForm, day_text, form_field, read_day};
 use crate::language::Language;
@@ -125,10 +125,7 @@ pub(crate) async fn clear(
     let signed_in = form.signed_in;
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.clear_forwarding(&principal, &key, Timestamp::now()).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "forwarding.cleared", String::new()).await),
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    change_and_return(&web, &signed_in, &id, change, ("forwarding.cleared", |_| String::new())).await
 }
 
 /// The forwarding on the person's page, and its form.

@@ -7,7 +7,7 @@ use provost_provision::{Desk, DeskError, LockRequest, PersonLock};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::moment;
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::{change_and_return, redirect_with_flash, run_to_end};
 use crate::form::SessionForm;
 use crate::form_field::{FieldProblem, FormField, SentForm, form_field, read_day};
 use crate::language::Language;
@@ -94,10 +94,7 @@ pub(crate) async fn release(
     let (desk, principal) = (web.services.desk.clone(), signed_in.principal());
     let (key, name) = (id.clone(), fields.lock.clone());
     let change = async move { desk.release_lock(&principal, &key, &name, Timestamp::now()).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "locks.released", fields.lock).await),
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    change_and_return(&web, &signed_in, &id, change, ("locks.released", |_| fields.lock)).await
 }
 
 /// The locks on the person's page, and the form of a new one.

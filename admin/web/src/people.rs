@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use provost_provision::{AddressInfo, DeskError, Permission, PersonSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::{change_and_return, redirect_with_flash, run_to_end};
 use crate::form::SessionForm;
 use crate::language::Language;
 use crate::page::{desk_failure, in_quarantine, page};
@@ -196,8 +196,5 @@ pub(crate) async fn remove_alias(
     let (desk, principal) = (web.services.desk.clone(), signed_in.principal());
     let (key, address) = (id.clone(), fields.address.clone());
     let change = async move { desk.remove_alias(&principal, &key, &address).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "addresses.removed", fields.address).await),
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    change_and_return(&web, &signed_in, &id, change, ("addresses.removed", |_| fields.address)).await
 }

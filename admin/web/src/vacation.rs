@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use provost_provision::DeskError;
 
-use crate::change::{redirect_with_flash, run_to_end};
+use crate::change::{change_and_return, redirect_with_flash, run_to_end};
 use crate::form::{NoFields, SessionForm};
 use crate::page::desk_failure;
 use crate::person_page::{FormProblems, show_mistakes};
@@ -49,8 +49,5 @@ pub(crate) async fn clear(
     let signed_in = form.signed_in;
     let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.clear_vacation(&principal, &key).await };
-    match run_to_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "vacation.cleared", String::new()).await),
-        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
-    }
+    change_and_return(&web, &signed_in, &id, change, ("vacation.cleared", |_| String::new())).await
 }

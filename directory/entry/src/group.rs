@@ -10,3 +10,6 @@ pub use filter::{
     FILTER_ATTRIBUTES, MEMBER_FILTER_DEPTH_MAX, MEMBER_FILTER_OCTETS_MAX, MemberFilter, MemberFilterError,
 };
 pub use poster::Poster;
+
+/// What stands after the local part of a list in the address of its owners, which its copies have as reverse-path.
+pub const OWNER_SUFFIX: &str = "-owner";

@@ -21,6 +21,6 @@ pub use entry::Entry;
 pub use filter::{FILTER_DEPTH_MAX, FILTER_OCTETS_MAX, Filter, FilterError};
 pub use group::{
     FILTER_ATTRIBUTES, Facets, MEMBER_FILTER_DEPTH_MAX, MEMBER_FILTER_OCTETS_MAX, MemberFilter, MemberFilterError,
-    Poster,
+    OWNER_SUFFIX, Poster,
 };
 pub use modification::{ModOp, Modification};

@@ -53,6 +53,11 @@ impl AttributeChange {
         Self { name: AttributeDescription::of(name), how: ChangeMode::Set, before: Vec::new(), after, rule }
     }
 
+    /// The change that replaces the held values, `before`, by `after`.
+    pub(crate) fn set(name: &'static str, before: Vec<String>, after: Vec<String>, rule: ReasonRule) -> Self {
+        Self { before, ..Self::new(name, after, rule) }
+    }
+
     /// The change that adds the values `more` to the held ones, `before`.
     pub(crate) fn add(name: &'static str, before: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
         let after = before.iter().cloned().chain(more).collect();

@@ -6,11 +6,10 @@
 
 use std::borrow::Cow;
 
-use provost_entry::AttributeDescription;
 use provost_schema::attr;
 
 use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::source::{Column, SourceRecord};
 
 /// Number of attributes that a record decides.
@@ -172,9 +171,8 @@ impl<'a> WantedAttributes<'a> {
                 (RecordAttribute::Value(value), _) => vec![value.to_string()],
                 (RecordAttribute::None, Some(_)) => Vec::new(),
             };
-            let name = AttributeDescription::of(name);
             let before = held.all(place, held_value);
-            changes.push(AttributeChange { name, how: ChangeMode::Set, before, after, rule: wanted.rule });
+            changes.push(AttributeChange::set(name, before, after, wanted.rule));
         }
         changes
     }

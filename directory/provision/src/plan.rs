@@ -155,10 +155,16 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let mut planner = Planner::new(wanted, actual);
     let (mut changes, mut rejected) = (Vec::new(), wanted.rejected.clone());
     let mut unchanged = wanted.sources.iter().map(|source| source.repeated).sum();
-    wanted.for_each_person(|person| match planner.change(&person) {
-        Ok(Some(change)) => changes.push(change),
-        Ok(None) => unchanged += 1,
-        Err(problem) => rejected.push((person.origin.source, problem)),
+    wanted.for_each(|derived| {
+        let planned = derived.and_then(|person| {
+            let source = person.origin.source;
+            planner.change(&person).map_err(|problem| (source, problem))
+        });
+        match planned {
+            Ok(Some(change)) => changes.push(change),
+            Ok(None) => unchanged += 1,
+            Err(problem) => rejected.push(problem),
+        }
     });
     let classes = class_groups::class_changes(wanted, actual, &changes);
     changes.extend(classes.changes);

@@ -22,8 +22,6 @@ use crate::{NamingPolicy, Policies};
 /// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
-/// Fewest records for which a thread is started.
-const SHARE_MIN: usize = 4096;
 /// People who are derived at once, and such lots that wait for the planner.
 const LOT_PEOPLE: usize = 1024;
 const LOTS_WAITING: usize = 8;
@@ -34,7 +32,8 @@ pub struct WantedState<'a> {
     pub(crate) sources: &'a [Source],
     pub(crate) policies: &'a Policies,
     pub(crate) at: Timestamp,
-    /// Problems of the records left out, each with the index of its source.
+    /// Problems of the rows that the sources left out, each with the index of its source. Those of records that break a
+    /// policy come with [`WantedState::for_each`].
     pub(crate) rejected: Vec<(u16, RecordError)>,
     /// Problems of fields left out, in the order of the sources.
     pub(crate) warnings: Vec<RecordError>,
@@ -56,6 +55,9 @@ pub struct WantedPerson<'a> {
     /// The naming rules for the person.
     pub(crate) naming: &'a NamingPolicy,
 }
+
+/// A person, or the problem of a record with the index of its source.
+type DerivedPerson<'a> = Result<WantedPerson<'a>, (u16, RecordError)>;
 
 /// The wanted login, as the forms that a pattern gives: `plan` takes the first one that is free, with a number when
 /// another person has the name. Numbers are assigned in file order, and a person keeps theirs.
@@ -96,28 +98,8 @@ pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp)
     for (place, source) in numbered(sources) {
         state.warnings.extend(source.warnings.iter().cloned());
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
-        state.rejected.extend(broken(source, place, (policies, now)).into_iter().map(|problem| (place, problem)));
     }
-    state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     state
-}
-
-/// The problems of the records that break a policy, in their order; found on all cores.
-fn broken(source: &Source, place: u16, at: (&Policies, Timestamp)) -> Vec<RecordError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = source.records.len().div_ceil(cores).max(SHARE_MIN);
-    let of_share = |records: &[SourceRecord]| -> Vec<RecordError> {
-        records.iter().filter_map(|record| WantedPerson::of(record, place, source, at).err()).collect()
-    };
-    std::thread::scope(|scope| {
-        let mut shares = source.records.chunks(share);
-        let first = shares.next();
-        let others: Vec<_> = shares.map(|records| scope.spawn(move || of_share(records))).collect();
-        let first = first.map(of_share).unwrap_or_default();
-        let joined =
-            others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        first.into_iter().chain(joined.flatten()).collect()
-    })
 }
 
 /// The sources with their indexes, as far as a reference to a source reaches.
@@ -194,20 +176,27 @@ impl<'a> WantedState<'a> {
     /// The people, in the order of the sources and of their records. Each is made when the iterator comes to it: a
     /// million of them, stored, would take 600 MB.
     pub fn people(&self) -> impl Iterator<Item = WantedPerson<'a>> {
+        self.derived().filter_map(Result::ok)
+    }
+
+    /// The people, and the problems of the records that break a policy, each with the index of its source.
+    fn derived(&self) -> impl Iterator<Item = DerivedPerson<'a>> {
         let (policies, at) = (self.policies, self.at);
         numbered(self.sources).flat_map(move |(place, source)| {
-            let person = move |record| WantedPerson::of(record, place, source, (policies, at)).ok();
-            source.records.iter().filter_map(person)
+            let person = move |record| {
+                WantedPerson::of(record, place, source, (policies, at)).map_err(|problem| (place, problem))
+            };
+            source.records.iter().map(person)
         })
     }
 
-    /// Calls `each` with all people, in the order of [`WantedState::people`]. Another thread derives the next ones
-    /// meanwhile.
-    pub(crate) fn for_each_person(&self, mut each: impl FnMut(WantedPerson<'a>)) {
+    /// Calls `each` with every person, or with the problem of the record, in the order of the records. Another thread
+    /// derives the next ones meanwhile.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(DerivedPerson<'a>)) {
         std::thread::scope(|scope| {
-            let (sender, lots) = std::sync::mpsc::sync_channel::<Vec<WantedPerson<'a>>>(LOTS_WAITING);
+            let (sender, lots) = std::sync::mpsc::sync_channel::<Vec<DerivedPerson<'a>>>(LOTS_WAITING);
             scope.spawn(move || {
-                let mut people = self.people();
+                let mut people = self.derived();
                 loop {
                     let lot: Vec<_> = people.by_ref().take(LOT_PEOPLE).collect();
                     if lot.is_empty() || sender.send(lot).is_err() {
@@ -225,8 +214,11 @@ impl<'a> WantedState<'a> {
     }
 
     /// Problems of the records left out, in the order of the sources and of their lines.
-    pub fn rejected(&self) -> impl Iterator<Item = &RecordError> {
-        self.rejected.iter().map(|(_, problem)| problem)
+    pub fn rejected(&self) -> Vec<RecordError> {
+        let mut rejected = self.rejected.clone();
+        rejected.extend(self.derived().filter_map(Result::err));
+        rejected.sort_by_key(|(source, problem)| (*source, problem.line));
+        rejected.into_iter().map(|(_, problem)| problem).collect()
     }
 
     /// Origin of the values of a person of this state; `None` when this state has no such source.

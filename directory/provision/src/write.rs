@@ -8,7 +8,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
 
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::naming::NamingNote;
 use crate::source::RecordRef;
 use crate::{ReasonRule, text_form, tree};
@@ -258,8 +258,7 @@ impl Write {
     ) -> Self {
         let set = |name, before: Option<&str>, after: Option<&str>| {
             let values = |value: Option<&str>| value.map(str::to_owned).into_iter().collect();
-            let change = AttributeChange::new(name, values(after), rule);
-            AttributeChange { how: ChangeMode::Set, before: values(before), ..change }
+            AttributeChange::set(name, values(before), values(after), rule)
         };
         let held_kind = Some(held.kind).filter(|held| !held.is_empty());
         let mut attributes = vec![set(attr::PROVOST_ADDRESS_KIND, held_kind, Some(kind.as_str()))];

@@ -106,6 +106,8 @@ pub(crate) async fn change_members(
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();
     let change = async move { desk.change_members(&principal, &name, &body.add, &body.remove).await };
-    let audit_id = to_its_end(change).await?;
-    Ok(audited(&audit_id.clone().unwrap_or_default(), Json(MembersChanged { audit_id })))
+    Ok(match to_its_end(change).await? {
+        Some(id) => audited(&id.clone(), Json(MembersChanged { audit_id: Some(id) })).into_response(),
+        None => Json(MembersChanged { audit_id: None }).into_response(),
+    })
 }

@@ -15,7 +15,7 @@ use crate::lifecycle::{
 };
 use crate::tree;
 
-/// Maximum number of addresses that end in one run. The next run goes on.
+/// Maximum number of addresses, and of classes, that end in one run. The next run goes on.
 const ENDS_MAX: usize = 5000;
 
 impl Desk {
@@ -56,15 +56,26 @@ impl Desk {
 
     /// The address entries whose provostUntil has passed, in the order of their names.
     async fn ended_addresses(&self, now: Timestamp) -> Result<Vec<Entry>, DeskError> {
+        let of_class = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ADDRESS_ENTRY);
+        self.ended(tree::addresses(self.directory.suffix()), vec![of_class], "*", now).await
+    }
+
+    /// The children of `base` that match `filters` and whose provostUntil has passed, in the order of their names, with the
+    /// attribute `wanted` (`*` for all) and entryCSN; at most [`ENDS_MAX`].
+    pub(in crate::desk) async fn ended(
+        &self,
+        base: Dn,
+        mut filters: Vec<Filter>,
+        wanted: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Entry>, DeskError> {
         let until = AttributeDescription::of(attr::PROVOST_UNTIL);
+        filters.push(Filter::LessOrEqual(until, format_generalized(now).into_bytes()));
         let search = LdapSearch {
-            base: tree::addresses(self.directory.suffix()),
+            base,
             scope: Scope::One,
-            filter: Filter::And(vec![
-                Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ADDRESS_ENTRY),
-                Filter::LessOrEqual(until, format_generalized(now).into_bytes()),
-            ]),
-            attributes: vec!["*".to_owned(), attr::ENTRY_CSN.to_owned()],
+            filter: Filter::And(filters),
+            attributes: vec![wanted.to_owned(), attr::ENTRY_CSN.to_owned()],
             limit: None,
         };
         let mut entries = match self.directory.search_provider(search).await {

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::time::parse_generalized;
-use provost_entry::{AttributeDescription, Dn, Entry};
+use provost_entry::{Dn, Entry};
 use provost_policy::PolicySet;
 use provost_schema::attr;
 
 use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::calendar::last_second;
 use crate::plan::{ChangeKind, PersonChange, Reason};
 use crate::write::{QUARANTINED, Write, WriteKind};
@@ -144,8 +144,7 @@ pub(super) fn delete(entry: &Entry) -> Write {
 }
 
 fn set(entry: &Entry, name: &'static str, after: Vec<String>, rule: ReasonRule) -> AttributeChange {
-    let before = entry.texts(name).map(str::to_owned).collect();
-    AttributeChange { name: AttributeDescription::of(name), how: ChangeMode::Set, before, after, rule }
+    AttributeChange::set(name, entry.texts(name).map(str::to_owned).collect(), after, rule)
 }
 
 /// The owner that an address entry names.

@@ -1,11 +1,11 @@
 //! The address in the alumni domain, which a naming policy gives to people who become alumni.
 
-use provost_entry::{Address, AttributeDescription, Dn, Entry};
+use provost_entry::{Address, Dn, Entry};
 use provost_policy::AlumniAddress;
 use provost_schema::attr;
 
 use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::manual_origin::is_held_by_hand;
 use crate::naming::NamingNote;
 use crate::write::{AddressKind, HeldKind, Write};
@@ -95,9 +95,8 @@ impl AlumniGrant<'_> {
             changes.push(AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, local, missing, rule));
         }
         if self.becomes_primary && mail.as_deref() != Some(address.as_str()) {
-            let name = AttributeDescription::of(attr::MAIL);
             let (before, after) = (mail.into_iter().collect(), vec![address]);
-            changes.push(AttributeChange { name, how: ChangeMode::Set, before, after, rule });
+            changes.push(AttributeChange::set(attr::MAIL, before, after, rule));
         }
         changes
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use provost_entry::Entry;
 use provost_entry::time::{format_generalized, parse_generalized};
-use provost_entry::{AttributeDescription, Entry};
 use provost_lifecycle::{AccountState, Decision, LifecycleFacts, decide};
 use provost_policy::PolicySet;
 use provost_schema::attr;
@@ -13,7 +13,7 @@ use provost_schema::attr;
 use super::facts::lifecycle_facts;
 use super::words;
 use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::manual_origin::is_held_by_hand;
 use crate::plan::Reason;
 
@@ -132,6 +132,5 @@ fn change(entry: &Entry, name: &'static str, values: Vec<String>, rule: ReasonRu
     before.sort_unstable();
     let mut after = values;
     after.sort_unstable();
-    let name = AttributeDescription::of(name);
-    (before != after).then_some(AttributeChange { name, how: ChangeMode::Set, before, after, rule })
+    (before != after).then(|| AttributeChange::set(name, before, after, rule))
 }

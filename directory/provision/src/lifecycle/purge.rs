@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::time::format_generalized;
-use provost_entry::{AttributeDescription, Dn, Entry};
+use provost_entry::{Dn, Entry};
 use provost_policy::days_after;
 use provost_schema::attr;
 
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::plan::{ChangeKind, PersonChange, Reason};
 use crate::write::{QUARANTINED, Write, WriteKind};
 use crate::{ReasonRule, tree};
@@ -68,13 +68,8 @@ impl Purge<'_> {
 
 /// The write that puts an address into quarantine and takes its owner away: the entry of the owner is about to go.
 fn retire(address: &Entry, until: &str, rule: ReasonRule) -> Write {
-    let set = |name, after: Vec<String>| AttributeChange {
-        name: AttributeDescription::of(name),
-        how: ChangeMode::Set,
-        before: address.texts(name).map(str::to_owned).collect(),
-        after,
-        rule,
-    };
+    let held = |name| address.texts(name).map(str::to_owned).collect();
+    let set = |name, after| AttributeChange::set(name, held(name), after, rule);
     let attributes = vec![
         set(attr::PROVOST_ADDRESS_KIND, vec![QUARANTINED.to_owned()]),
         set(attr::PROVOST_OWNER, Vec::new()),

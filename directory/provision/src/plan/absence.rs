@@ -17,7 +17,7 @@ use super::actual::DirectoryContent;
 use super::change::{ChangeKind, PersonChange, Reason};
 use super::people::DirectoryPerson;
 use super::planner::former_id;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::lifecycle::LifecycleRules;
 use crate::source::{Coverage, Source, person_key};
 use crate::wanted::{WantedState, affiliation_source};
@@ -93,10 +93,12 @@ impl<'a> CompleteFile<'a> {
         after.push(mark.text(self));
         after.sort_unstable();
         let mut entry = person.to_entry();
-        let name = AttributeDescription::of(attr::PROVOST_ABSENCE);
-        entry.set(name.clone(), after.iter().map(|value| value.clone().into_bytes()).collect());
+        entry.set(
+            AttributeDescription::of(attr::PROVOST_ABSENCE),
+            after.iter().map(|value| value.clone().into_bytes()).collect(),
+        );
         let rule = ReasonRule::Absent;
-        let mut attributes = vec![AttributeChange { name, how: ChangeMode::Set, before: held, after, rule }];
+        let mut attributes = vec![AttributeChange::set(attr::PROVOST_ABSENCE, held, after, rule)];
         let label = person.mail().map_or_else(|| person.dn().to_string(), str::to_owned);
         let mut what = format!("absent {label} ({} of {CONFIRMED} files of {})", mark.count, self.source);
         if let Some(compared) = is_confirmed.then(|| self.lifecycle.compare(&entry)).flatten() {

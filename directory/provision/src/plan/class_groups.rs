@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use provost_client::ReceivedEntry;
-use provost_entry::{Address, AttributeDescription, Dn};
+use provost_entry::{Address, Dn, OWNER_SUFFIX};
+use provost_policy::LOCAL_PART_OCTETS_MAX;
 use provost_schema::attr;
 
 use super::actual::DirectoryContent;
@@ -19,7 +20,7 @@ use super::group_table::ENROLMENT;
 use super::people::SourceIdState;
 use super::person_name::PersonName;
 use super::planner::person_uuid;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::desk::GROUP_MEMBERS_MAX;
 use crate::naming::looks_like_an_office;
 use crate::source::{ClassLists, Enrolment, EnrolmentRole, LOSS_SHARE, RecordError, Source, person_key};
@@ -28,9 +29,7 @@ use crate::write::{AddressKind, Write, WriteKind};
 use crate::{ReasonRule, calendar, tree};
 
 /// Longest name of a group, octets: it is also the local part of an address, and so is the address of its owners.
-const NAME_OCTETS_MAX: usize = 64 - OWNER.len();
-/// What follows the name of a list in the address of its owners, which its copies have as reverse-path.
-const OWNER: &str = "-owner";
+const NAME_OCTETS_MAX: usize = LOCAL_PART_OCTETS_MAX - OWNER_SUFFIX.len();
 /// Members that a class may lose at once, whatever their share.
 const LOSS_MIN: usize = 10;
 /// Names that are tried for one class: the name itself, then with 2, 3, and so on.
@@ -237,7 +236,7 @@ impl ClassPlanner<'_> {
         attributes.extend(self.texts(class, until).filter_map(|(name, after)| {
             let before: Vec<String> = held.texts(name).map(str::to_owned).collect();
             let is_changed = !after.is_empty() && before != [after.as_str()];
-            is_changed.then(|| set(name, before, vec![after]))
+            is_changed.then(|| AttributeChange::set(name, before, vec![after], ReasonRule::Enrolment))
         }));
         let name = held.first(attr::CN).unwrap_or_default();
         let mut writes = Vec::new();
@@ -418,9 +417,8 @@ impl ClassPlanner<'_> {
     /// `phy101-01-fall-2026`: course, section and term, else the source's id of the class.
     fn base_name(&self, class: &EnrolledClass<'_>) -> String {
         let has_code = !class.course.is_empty() || !class.section.is_empty();
-        let code = if has_code { [class.course, class.section] } else { [class.title, ""] };
-        let named = self.slug(&[code[0], code[1], class.term]);
-        let names = [named, self.slug(&[class.id]), "class".to_owned()];
+        let (code, section) = if has_code { (class.course, class.section) } else { (class.title, "") };
+        let names = [self.slug(&[code, section, class.term]), self.slug(&[class.id])];
         shortened(names.iter().find(|name| !name.is_empty()).map_or("class", String::as_str), NAME_OCTETS_MAX)
     }
 
@@ -459,7 +457,7 @@ fn keys<T: AsRef<str>>(dns: &BTreeSet<T>) -> HashSet<String> {
 
 /// Whether a name is that of the owners of another list, also with a number.
 fn is_of_owners(name: &str) -> bool {
-    name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').ends_with(OWNER)
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').ends_with(OWNER_SUFFIX)
 }
 
 fn numbered(base: &str, number: u32) -> String {
@@ -473,9 +471,4 @@ fn numbered(base: &str, number: u32) -> String {
 /// The beginning of an ASCII name, without a hyphen at its end.
 fn shortened(name: &str, octets_max: usize) -> String {
     name.get(..octets_max).unwrap_or(name).trim_end_matches('-').to_owned()
-}
-
-fn set(name: &'static str, before: Vec<String>, after: Vec<String>) -> AttributeChange {
-    let (name, rule) = (AttributeDescription::of(name), ReasonRule::Enrolment);
-    AttributeChange { name, how: ChangeMode::Set, before, after, rule }
 }

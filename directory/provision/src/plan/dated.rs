@@ -5,14 +5,14 @@
 mod vacation;
 
 use jiff::civil::Date;
+use provost_entry::Entry;
 use provost_entry::time::parse_generalized;
-use provost_entry::{AttributeDescription, Entry};
 use provost_schema::attr;
 
 use self::vacation::vacation;
 pub(super) use self::vacation::{SUBJECT_EN, SUBJECT_FR, TEXT_EN, TEXT_FR};
 use crate::ReasonRule;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::calendar::{day_begins, day_ends};
 use crate::lifecycle::LifecycleRules;
 use crate::manual_origin::is_held_by_hand;
@@ -158,6 +158,5 @@ fn change(entry: &Entry, name: &'static str, column: Column, mut after: Vec<Stri
     after.sort_unstable();
     after.dedup();
     let rule = if after.is_empty() { ReasonRule::Blank(column) } else { ReasonRule::Column(column) };
-    let name = AttributeDescription::of(name);
-    (before != after).then_some(AttributeChange { name, how: ChangeMode::Set, before, after, rule })
+    (before != after).then(|| AttributeChange::set(name, before, after, rule))
 }

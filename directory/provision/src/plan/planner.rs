@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use provost_entry::{Address, AttributeDescription, Entry};
+use provost_entry::{Address, Entry};
 use provost_lifecycle::AffiliationPeriod;
 use provost_schema::attr;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::names::{AddressSource, ChosenAddress, ChosenNames, NameChooser, Namin
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
 use super::suspects::Suspects;
-use crate::attribute_change::{AttributeChange, ChangeMode};
+use crate::attribute_change::AttributeChange;
 use crate::calendar::last_second;
 use crate::lifecycle::LifecycleRules;
 use crate::naming::{NameForms, NameParts};
@@ -286,9 +286,8 @@ impl<'a> Planner<'a> {
         }
         let mut changes: Vec<AttributeChange> = returned.into_iter().collect();
         if before != after {
-            let name = AttributeDescription::of(attr::PROVOST_AFFILIATION);
             let rule = ReasonRule::Column(Column::Affiliation);
-            changes.push(AttributeChange { name, how: ChangeMode::Set, before, after, rule });
+            changes.push(AttributeChange::set(attr::PROVOST_AFFILIATION, before, after, rule));
         }
         let mut entry = entry();
         for change in &changes {

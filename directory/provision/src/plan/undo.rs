@@ -360,6 +360,5 @@ fn inverse(change: &AttributeChange, entry: &Entry) -> AttributeChange {
 }
 
 fn set(name: &'static str, before: Vec<String>, after: Vec<String>) -> AttributeChange {
-    let rule = ReasonRule::BatchUndone;
-    AttributeChange { name: AttributeDescription::of(name), how: ChangeMode::Set, before, after, rule }
+    AttributeChange::set(name, before, after, ReasonRule::BatchUndone)
 }

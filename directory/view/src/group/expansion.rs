@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_entry::{Address, MemberFilter};
+use provost_entry::{Address, MemberFilter, OWNER_SUFFIX};
 use uuid::Uuid;
 
 use super::Group;
@@ -14,8 +14,6 @@ use crate::{Person, Snapshot};
 
 /// Maximum number of groups that one expansion visits, nested ones included. A list that needs more is refused.
 pub const GROUPS_VISITED_MAX: usize = 256;
-/// What stands after the local part of a list in the address of its owners.
-const OWNER_SUFFIX: &str = "-owner";
 
 /// What an address of a list reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,18 +1,13 @@
 //! Plans the end of the groups of classes in a run of the lifecycle.
 
 use jiff::Timestamp;
-use provost_client::{DirectoryError, LdapSearch, Scope};
-use provost_entry::time::format_generalized;
-use provost_entry::{AttributeDescription, Entry, Filter};
+use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class};
 
 use crate::desk::{Desk, DeskError, ReadPurpose};
 use crate::lifecycle::{EndedClass, LifecyclePlanner};
 use crate::plan::ENROLMENT;
 use crate::tree;
-
-/// Maximum number of groups that end in one run. The next run goes on.
-const ENDS_MAX: usize = 5000;
 
 impl Desk {
     /// Adds the ends of all groups of classes whose term is over. Groups that people made stay until somebody deletes
@@ -34,24 +29,10 @@ impl Desk {
 
     /// The groups of classes whose provostUntil has passed, in the order of their names.
     async fn ended_classes(&self, now: Timestamp) -> Result<Vec<Entry>, DeskError> {
-        let until = AttributeDescription::of(attr::PROVOST_UNTIL);
-        let search = LdapSearch {
-            base: tree::groups(self.directory.suffix()),
-            scope: Scope::One,
-            filter: Filter::And(vec![
-                Filter::equal(attr::OBJECT_CLASS, class::PROVOST_GROUP),
-                Filter::equal(attr::PROVOST_GROUP_KIND, ENROLMENT),
-                Filter::LessOrEqual(until, format_generalized(now).into_bytes()),
-            ]),
-            attributes: vec![attr::CN.to_owned(), attr::ENTRY_CSN.to_owned()],
-            limit: None,
-        };
-        let mut entries = match self.directory.search_provider(search).await {
-            Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
-            found => found?,
-        };
-        entries.sort_by(|one, other| one.dn.as_str().cmp(other.dn.as_str()));
-        entries.truncate(ENDS_MAX);
-        Ok(entries)
+        let of_classes = vec![
+            Filter::equal(attr::OBJECT_CLASS, class::PROVOST_GROUP),
+            Filter::equal(attr::PROVOST_GROUP_KIND, ENROLMENT),
+        ];
+        self.ended(tree::groups(self.directory.suffix()), of_classes, attr::CN, now).await
     }
 }
